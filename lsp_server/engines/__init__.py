@@ -1,0 +1,1 @@
+"""What answers a prompt: TGI over HTTP, or the embedded engine."""

@@ -1,0 +1,1 @@
+"""TGI's HTTP API around the embedded engine."""

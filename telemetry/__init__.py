@@ -1,0 +1,1 @@
+"""From recorded events to answers."""

@@ -1,0 +1,1 @@
+"""Documents to packed fill-in-the-middle rows."""

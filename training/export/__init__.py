@@ -1,0 +1,1 @@
+"""Release formats of a trained model."""

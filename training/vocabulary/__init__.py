@@ -1,0 +1,1 @@
+"""Code vocabulary: training and measurement."""
