@@ -1,0 +1,142 @@
+"""The configuration of a user: `fimble.toml`, and the same keys from the editor.
+
+Every key has a default: without a file, the shipped model runs in the embedded engine, and
+acceptance metrics are recorded on this machine only.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from fimble.config import from_table, read_toml
+from fimble.context import WindowBudget
+from fimble.errors import ConfigError
+from fimble.fim import FORMATS
+from fimble.paths import config_file
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+
+class TelemetryLevel(StrEnum):
+    """What editor sessions record."""
+
+    OFF = "off"
+    METRICS = "metrics"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineSettings:
+    """What answers prompts."""
+
+    model: str = ""
+    """Model folder, or name of a shipped model; empty means `FIMBLE_MODEL`, then the default."""
+    tgi_url: str = ""
+    """Base URL of a Text Generation Inference server; empty means the embedded engine."""
+    tgi_token_variable: str = "FIMBLE_TGI_TOKEN"  # noqa: S105 - the name of a variable
+    """Environment variable that holds the bearer token for `tgi_url`."""
+    fim_format: str = "fimble"
+    """Sentinels of the model behind `tgi_url`: a name in `fimble.fim.FORMATS`."""
+    threads: int = 0
+    """Threads of the embedded engine, 1 or more; 0 means half of the cores."""
+    idle_exit_s: int = 900
+    """The embedded engine ends after so many seconds without a request; 0 means never."""
+
+    def __post_init__(self) -> None:
+        if self.fim_format not in FORMATS:
+            raise ConfigError(f"fim_format is {self.fim_format!r}; allowed: {', '.join(FORMATS)}")
+        if self.tgi_url and not self.tgi_url.startswith(("http://", "https://")):
+            raise ConfigError(
+                f"tgi_url is {self.tgi_url!r}; it must start with http:// or https://"
+            )
+        if self.threads < 0 or self.idle_exit_s < 0:
+            raise ConfigError("threads and idle_exit_s must be 0 or more")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompletionSettings:
+    """How completions are made and shown."""
+
+    max_new_tokens: int = 64
+    """Longest completion, 1 to 512 tokens."""
+    debounce_ms: int = 30
+    """Pause after a key before a new generation starts, 0 to 5000 ms."""
+    shown_after_ms: int = 250
+    """A suggestion that stayed the newest for so long counts as shown, 0 to 10000 ms."""
+    max_document_bytes: int = 2_000_000
+    """Larger documents get no completions."""
+    disabled_languages: tuple[str, ...] = ()
+    """LSP language identifiers without completions."""
+    window: WindowBudget = field(default_factory=WindowBudget)
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.max_new_tokens <= 512:
+            raise ConfigError(f"max_new_tokens is {self.max_new_tokens}; it must be 1 to 512")
+        if not 0 <= self.debounce_ms <= 5000:
+            raise ConfigError(f"debounce_ms is {self.debounce_ms}; it must be 0 to 5000")
+        if not 0 <= self.shown_after_ms <= 10_000:
+            raise ConfigError(f"shown_after_ms is {self.shown_after_ms}; it must be 0 to 10000")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TelemetrySettings:
+    """What is recorded, and where."""
+
+    level: TelemetryLevel = TelemetryLevel.METRICS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvalSettings:
+    """Where benchmarks lie."""
+
+    benchmarks: str = ""
+    """Folder of benchmark files; `FIMBLE_BENCHMARKS` overrides it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything a user can configure."""
+
+    engine: EngineSettings = field(default_factory=EngineSettings)
+    completion: CompletionSettings = field(default_factory=CompletionSettings)
+    telemetry: TelemetrySettings = field(default_factory=TelemetrySettings)
+    eval: EvalSettings = field(default_factory=EvalSettings)
+
+
+def load_settings(path: Path | None = None) -> Settings:
+    """Return the user's settings; the defaults where there is no file.
+
+    Raises:
+        ConfigError: The file exists and does not fit, or `FIMBLE_CONFIG` names a missing one.
+    """
+    chosen = path or config_file()
+    if not chosen.exists():
+        if path is not None or os.environ.get("FIMBLE_CONFIG"):
+            raise ConfigError(f"there is no configuration file {chosen}")
+        return Settings()
+    return read_toml(Settings, chosen)
+
+
+def with_client_options(settings: Settings, options: Mapping[str, object]) -> Settings:
+    """Return `settings` with the tables that an editor sent put over them.
+
+    Raises:
+        ConfigError: The editor sent an unknown key or a wrong value.
+    """
+    where = "initializationOptions"
+    from_table(Settings, options, where=where)  # refuses what no table may hold
+    merged = settings
+    for name, table in options.items():
+        section = getattr(settings, name)
+        typed = from_table(type(section), _as_mapping(table), where=f"{where}: {name}")
+        changed = {key: getattr(typed, key) for key in _as_mapping(table)}
+        merged = replace(merged, **{name: replace(section, **changed)})
+    return merged
+
+
+def _as_mapping(value: object) -> dict[str, object]:
+    return dict(value) if isinstance(value, dict) else {}
