@@ -1,0 +1,189 @@
+"""Downloads of named, pinned packages, through each registry's own client and the user's set-up.
+
+A download lands in a folder of its own in the cache, whole or not at all. Registries are whatever
+pip, npm and apt are configured to use; no address stands in a recipe or in this code.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from training.corpus.recipe import Source
+
+TIMEOUT_S = 600.0
+
+
+class FetchError(Exception):
+    """A package could not be had; the message is the reason in the card."""
+
+
+def fetch(source: Source, *, recipe_dir: Path, cache_dir: Path) -> list[Path]:
+    """Return the archives of a source, downloaded once and then taken from the cache.
+
+    Args:
+        source: Which package.
+        recipe_dir: Folder that local directories are relative to.
+        cache_dir: Folder of the downloads.
+
+    Raises:
+        FetchError: The package is gone, or its registry does not answer.
+    """
+    if source.kind == "directory":
+        folder = (recipe_dir / source.directory).resolve()
+        if not folder.is_dir():
+            raise FetchError("no_such_directory")
+        return [folder]
+    cache_dir = cache_dir.resolve()  # the clients run in folders of their own
+    place = (
+        cache_dir / "archives" / source.kind / quote(f"{source.name}@{source.version}", safe="@+~")
+    )
+    if not place.is_dir():
+        _download(source, place, cache_dir)
+    return sorted(path for path in place.iterdir() if path.is_file())
+
+
+def _download(source: Source, place: Path, cache_dir: Path) -> None:
+    """Fill `place` as one step: a folder beside it is filled and renamed."""
+    clients: dict[str, Callable[[Source, Path], None]] = {
+        "pypi": _from_pypi,
+        "npm": _from_npm,
+        "debian": lambda source, folder: _from_debian(source, folder, cache_dir / "apt"),
+    }
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".part-", dir=place.parent) as aside:
+        folder = Path(aside) / "whole"
+        folder.mkdir()
+        clients[source.kind](source, folder)
+        if not any(folder.iterdir()):
+            raise FetchError("empty_download")
+        if not place.is_dir():
+            folder.rename(place)
+
+
+def _from_pypi(source: Source, folder: Path) -> None:
+    """Download a source distribution without running its build system, as pip would."""
+    from httpx2 import HTTPError
+    from unearth import PackageFinder, UnpackError
+
+    index = _pip_setting("index-url")
+    finder = PackageFinder(
+        index_urls=[index] if index else [], no_binary=[source.name], ignore_compatibility=True
+    )
+    try:
+        matches = finder.find_matches(source.package, allow_yanked=True)
+        links = [match.link for match in matches if not match.link.is_wheel]
+        if not links:
+            raise FetchError("not_in_registry")
+        part = folder / links[0].filename
+        with finder.session.get_stream(links[0].normalized) as response, part.open("wb") as file:
+            response.raise_for_status()
+            for chunk in response.iter_bytes(1 << 16):
+                file.write(chunk)
+    except (HTTPError, UnpackError, OSError) as error:
+        raise FetchError(f"registry_failed: {type(error).__name__}") from error
+    _check_hashes(part, links[0].hashes)
+
+
+def _check_hashes(path: Path, hashes: dict[str, str] | None) -> None:
+    from fimble.files import sha256_of
+
+    expected = (hashes or {}).get("sha256")
+    if expected and sha256_of(path) != expected:
+        raise FetchError("hash_differs_from_registry")
+
+
+def _pip_setting(name: str) -> str | None:
+    """Return a setting of pip on this machine, so that a company's own index is used."""
+    import sys
+
+    command = [sys.executable, "-m", "pip", "config", "get", f"global.{name}"]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    return os.environ.get("PIP_INDEX_URL") or found.stdout.strip() or None
+
+
+def _from_npm(source: Source, folder: Path) -> None:
+    if shutil.which("npm") is None:
+        raise FetchError("npm_is_not_installed")
+    _run(["npm", "pack", "--silent", "--ignore-scripts", source.package], folder)
+
+
+def _from_debian(source: Source, folder: Path, state: Path) -> None:
+    """Download upstream's tarballs with apt's own mirrors and keys, but lists of our own."""
+    if shutil.which("apt-get") is None:
+        raise FetchError("apt_is_not_installed")
+    options = _apt_options(state)
+    # Only upstream's tarball: the packaging is not the project's code, and is at times missing.
+    flags = ["--download-only", "--tar-only", "--only-source", "-qq"]
+    try:
+        _run(["apt-get", *options, "source", *flags, source.package], folder)
+    except FetchError:
+        # One of several tarballs may be gone from a mirror; upstream's main one is worth having.
+        for path in folder.iterdir():
+            if ".orig" not in path.name or path.name.endswith((".asc", ".FAILED")):
+                path.unlink()
+        if not any(".orig.tar." in path.name for path in folder.iterdir()):
+            raise
+
+
+def _apt_options(state: Path) -> list[str]:
+    """Return options that make apt read source lists derived from the system's own.
+
+    The system's configuration is only read. The index is downloaded once per cache.
+    """
+    lists = state / "lists"
+    options = [
+        "-o", f"Dir::Etc::sourcelist={state / 'sources.list'}",
+        "-o", f"Dir::Etc::sourceparts={state / 'sources.d'}",
+        "-o", f"Dir::State::lists={lists}",
+        "-o", f"Dir::Cache={state / 'cache'}",
+        "-o", "APT::Sandbox::User=root",
+    ]  # fmt: skip
+    if not (state / "ready").is_file():
+        for folder in (lists / "partial", state / "cache/archives/partial", state / "sources.d"):
+            folder.mkdir(parents=True, exist_ok=True)
+        _write_source_lists(Path("/etc/apt"), state)
+        _run(["apt-get", *options, "-qq", "update"], state)
+        (state / "ready").touch()
+    return options
+
+
+def _write_source_lists(system: Path, state: Path) -> None:
+    """Write the system's package lists with `deb-src` in place of `deb`."""
+    lines: list[str] = []
+    for path in [system / "sources.list", *sorted(system.glob("sources.list.d/*.list"))]:
+        if path.is_file():
+            text = path.read_text(encoding="utf-8")
+            lines += [f"deb-src{ln[3:]}" for ln in text.splitlines() if ln.startswith("deb ")]
+    (state / "sources.list").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    for path in sorted(system.glob("sources.list.d/*.sources")):
+        text = path.read_text(encoding="utf-8")
+        changed = [
+            "Types: deb-src" if ln.lower().startswith("types:") else ln for ln in text.splitlines()
+        ]
+        (state / "sources.d" / path.name).write_text("\n".join(changed) + "\n", encoding="utf-8")
+
+
+def _run(command: list[str], folder: Path) -> None:
+    """Run a registry's client in `folder`.
+
+    Raises:
+        FetchError: It fails or takes longer than `TIMEOUT_S`.
+    """
+    try:
+        done = subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, check=False, timeout=TIMEOUT_S
+        )
+    except subprocess.TimeoutExpired as error:
+        raise FetchError("registry_timed_out") from error
+    if done.returncode != 0:
+        gone = any(word in done.stderr for word in ("404", "E404", "Unable to find", "notarget"))
+        raise FetchError("not_in_registry" if gone else f"registry_failed: exit {done.returncode}")

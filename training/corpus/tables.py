@@ -1,0 +1,91 @@
+"""Tables of the pipeline: one explicit Arrow schema, and the two ways a stage changes a table.
+
+A stage is a pure function `Table -> Table`. It never removes a row: it writes the reason into
+`stage` and `reason`, so that every count of the card is one GROUP BY over the same table.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ANNOTATED = pa.schema([
+    pa.field("id", pa.string(), nullable=False),
+    pa.field("source", pa.string(), nullable=False),
+    pa.field("project", pa.string(), nullable=False),
+    pa.field("version", pa.string(), nullable=False),
+    pa.field("path", pa.string(), nullable=False),
+    pa.field("language", pa.string()),
+    pa.field("licence", pa.string(), nullable=False),
+    pa.field("split", pa.string(), nullable=False),
+    pa.field("size_bytes", pa.int64(), nullable=False),  # of the text once there is one
+    pa.field("sha256", pa.string()),  # of the text
+    pa.field("code_sha256", pa.string()),  # of the text without white space and comment lines
+    pa.field("folder_rank", pa.string(), nullable=False),  # hash order of folders, for the caps
+    pa.field("content", pa.binary()),  # as read; null once it is text
+    pa.field("text", pa.string()),
+    pa.field("stage", pa.string()),  # null while the file is kept
+    pa.field("reason", pa.string()),
+])  # fmt: skip
+"""What flows between the stages."""
+
+FILES = pa.schema([
+    ANNOTATED.field(name)
+    for name in ("id", "source", "project", "version", "path", "language", "licence", "split",
+                 "sha256", "size_bytes", "text")
+])  # fmt: skip
+"""A kept file, as `files/*.parquet` holds it. `text` has LF line ends."""
+
+DROPPED = pa.schema([
+    ANNOTATED.field(name)
+    for name in ("id", "path", "source", "language", "size_bytes", "stage", "reason")
+])  # fmt: skip
+"""A dropped file, as `dropped/*.parquet` holds it."""
+
+
+def short_hash(*parts: str) -> str:
+    """Return 64 bits in hexadecimal that depend on `parts` alone; ids and orders come from it."""
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+def live(table: pa.Table, column: str) -> list[object]:
+    """Return the values of a column, with None for every row that is already dropped."""
+    return pc.if_else(pc.is_null(table["reason"]), table[column], None).to_pylist()
+
+
+def replace(table: pa.Table, column: str, values: list[object]) -> pa.Table:
+    """Return the table with other values in one column."""
+    index = table.schema.get_field_index(column)
+    field = table.schema.field(index)
+    return table.set_column(index, field, pa.array(values, type=field.type))
+
+
+def judge(
+    table: pa.Table,
+    stage: str,
+    columns: tuple[str, ...],
+    reason_to_drop: Callable[..., str | None],
+) -> pa.Table:
+    """Return the table with a reason for each live row that `reason_to_drop` rejects.
+
+    Args:
+        table: Rows of `ANNOTATED`.
+        stage: Name of the stage in cards.
+        columns: Whose values are the arguments of `reason_to_drop`.
+        reason_to_drop: Returns the reason, or None to keep the row.
+    """
+    stages, reasons = table["stage"].to_pylist(), table["reason"].to_pylist()
+    values = [live(table, column) for column in columns]
+    for row, arguments in enumerate(zip(*values, strict=True)):
+        if reasons[row] is not None:
+            continue
+        reason = reason_to_drop(*arguments)
+        if reason is not None:
+            stages[row], reasons[row] = stage, reason
+    return replace(replace(table, "stage", stages), "reason", reasons)

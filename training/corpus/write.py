@@ -1,0 +1,70 @@
+"""The last stage: kept files and dropped files of one source, each in a Parquet file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from training.corpus.tables import DROPPED, FILES, replace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Writing:
+    """One source, ready to be written; travels to a worker process."""
+
+    key: str
+    annotated: tuple[Path, ...]
+    decisions: Path
+    """Parquet file of (id, source, stage, reason) of the files that relations drop."""
+    files: Path
+    dropped: Path
+
+
+class Written(NamedTuple):
+    """Rows in the two files of a source."""
+
+    num_kept: int
+    num_dropped: int
+
+
+def write_source(writing: Writing) -> Written:
+    """Write the files of one source; a file without rows is not written."""
+    found = pq.read_table(writing.decisions, filters=[("source", "=", writing.key)])
+    columns = (found[name].to_pylist() for name in ("id", "stage", "reason"))
+    decisions = {file_id: (stage, reason) for file_id, stage, reason in zip(*columns, strict=True)}
+    kept_writer = dropped_writer = None
+    num_kept = num_dropped = 0
+    for path in writing.annotated:
+        table = _decided(pq.read_table(path), decisions)
+        is_kept = pc.is_null(table["reason"])
+        kept, dropped = table.filter(is_kept), table.filter(pc.invert(is_kept))
+        if kept.num_rows:
+            kept_writer = kept_writer or _writer(writing.files, FILES)
+            kept_writer.write_table(kept.select(FILES.names).cast(FILES))
+        if dropped.num_rows:
+            dropped_writer = dropped_writer or _writer(writing.dropped, DROPPED)
+            dropped_writer.write_table(dropped.select(DROPPED.names).cast(DROPPED))
+        num_kept += kept.num_rows
+        num_dropped += dropped.num_rows
+    for writer in (kept_writer, dropped_writer):
+        if writer is not None:
+            writer.close()
+    return Written(num_kept, num_dropped)
+
+
+def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    return pq.ParquetWriter(path, schema, compression="zstd")
+
+
+def _decided(table: pa.Table, decisions: dict[str, tuple[str, str]]) -> pa.Table:
+    """Return the table with the stage and reason of every file that a relation drops."""
+    stages, reasons = table["stage"].to_pylist(), table["reason"].to_pylist()
+    for row, file_id in enumerate(table["id"].to_pylist()):
+        if file_id in decisions and reasons[row] is None:
+            stages[row], reasons[row] = decisions[file_id]
+    return replace(replace(table, "stage", stages), "reason", reasons)
