@@ -26,12 +26,11 @@ from onnx import TensorProto, helper
 from training.export.onnx_weights import BLOCK_SIZE_KEY, GATE_UP, QKV
 from training.export.onnx_writer import CONTRIB, GraphWriter
 from training.export.quantise import BLOCK_SIZE, as_floats, stacked
-from training.export.weights import EMBEDDING, FINAL_NORM, HEAD
+from training.export.weights import EMBEDDING, FINAL_NORM, HEAD, Weights
 
 if TYPE_CHECKING:
     from fimble.manifest import Architecture
     from training.export.quantise import Floats
-    from training.export.weights import Weights
 
 _OPSET = 21
 _IR_VERSION = 10  # what every ONNX Runtime since 1.18 reads

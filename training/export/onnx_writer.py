@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
+import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from training.export.onnx_weights import SCALES_SUFFIX
 from training.export.quantise import Quantised, zero_point
 
 if TYPE_CHECKING:
-    import onnx
     from numpy.typing import NDArray
 
     from training.export.quantise import Matrix
@@ -35,15 +35,13 @@ class GraphWriter:
         *,
         outputs: tuple[str, ...] = (),
         domain: str = "",
-        **attributes: object,
+        **attributes: int | float,
     ) -> str:
         """Add a node; return its first output, which gets a name of its own if none is given."""
         names = outputs or (f"{op}_{len(self.nodes)}",)
-        self.nodes.append(
-            helper.make_node(
-                op, inputs, list(names), name=f"node_{names[0]}", domain=domain, **attributes
-            )
-        )
+        node = helper.make_node(op, inputs, list(names), name=f"node_{names[0]}", domain=domain)
+        node.attribute.extend(helper.make_attribute(key, attributes[key]) for key in attributes)
+        self.nodes.append(node)
         return names[0]
 
     def constant(self, name: str, array: NDArray[np.generic]) -> str:
@@ -62,7 +60,7 @@ class GraphWriter:
             return [self.constant(name, matrix)]
         return [
             self.constant(name, matrix.packed()),
-            self.constant(name + SCALES_SUFFIX, matrix.scales_NG),
+            self.constant(name + SCALES_SUFFIX, matrix.scales),
         ]
 
     def product(self, hidden: str, name: str, matrix: Matrix, *, output: str = "") -> str:
@@ -101,7 +99,7 @@ class GraphWriter:
         levels = self.node("Sub", [self.node("Cast", [values], to=TensorProto.FLOAT), zero])
         scales = self.node("Gather", [stored[1], token_ids])
         scaled = self.node("Mul", [levels, self.node("Unsqueeze", [scales, self.indices(-1)])])
-        padded = matrix.scales_NG.shape[1] * matrix.block_size
+        padded = matrix.scales.shape[1] * matrix.block_size
         flat = self.node("Reshape", [scaled, self.indices(1, -1, padded)])
         if padded == matrix.shape[1]:
             return flat

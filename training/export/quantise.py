@@ -39,44 +39,45 @@ class Quantisation(StrEnum):
 class Quantised:
     """A matrix of levels with the scales of its blocks."""
 
-    levels_NK: NDArray[np.int8]
-    scales_NG: Floats
-    """Values that float16 holds exactly."""
+    levels: NDArray[np.int8]
+    """(N, K)"""
+    scales: Floats
+    """(N, G), values that float16 holds exactly."""
     bits: int
     """8 or 4; a level lies in -(2^(bits-1)) to 2^(bits-1) - 1."""
     block_size: int
 
     def __post_init__(self) -> None:
-        rows, columns = self.levels_NK.shape
-        assert self.scales_NG.shape == (rows, -(-columns // self.block_size))
+        rows, columns = self.levels.shape
+        assert self.scales.shape == (rows, -(-columns // self.block_size))
 
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns of the matrix."""
-        rows, columns = self.levels_NK.shape
+        rows, columns = self.levels.shape
         return rows, columns
 
     def dequantised(self) -> Floats:
         """Return the matrix as the engine multiplies with it, exact in float32."""
-        scales_NK = np.repeat(self.scales_NG, self.block_size, axis=1)
-        return self.levels_NK.astype(np.float32) * scales_NK[:, : self.levels_NK.shape[1]]
+        scales_NK = np.repeat(self.scales, self.block_size, axis=1)
+        return self.levels.astype(np.float32) * scales_NK[:, : self.levels.shape[1]]
 
     def packed(self) -> NDArray[np.uint8]:
         """Return the levels as `MatMulNBits` stores them: (N, G, bytes of a block), unsigned."""
-        rows, columns = self.levels_NK.shape
-        blocks = self.scales_NG.shape[1]
+        rows, columns = self.levels.shape
+        blocks = self.scales.shape[1]
         padded_NK = np.zeros((rows, blocks * self.block_size), np.int8)
-        padded_NK[:, :columns] = self.levels_NK
+        padded_NK[:, :columns] = self.levels
         unsigned_NK = (padded_NK.astype(np.int16) + zero_point(self.bits)).astype(np.uint8)
         if self.bits == 4:
-            unsigned_NK = unsigned_NK[:, 0::2] | (unsigned_NK[:, 1::2] << 4)
+            unsigned_NK = unsigned_NK[:, 0::2] | (unsigned_NK[:, 1::2] << np.uint8(4))
         return unsigned_NK.reshape(rows, blocks, -1)
 
     def rows(self, start: int, stop: int) -> Quantised:
         """Return the rows from `start` up to `stop`."""
         return Quantised(
-            levels_NK=self.levels_NK[start:stop],
-            scales_NG=self.scales_NG[start:stop],
+            levels=self.levels[start:stop],
+            scales=self.scales[start:stop],
             bits=self.bits,
             block_size=self.block_size,
         )
@@ -106,8 +107,8 @@ def quantise(weight_NK: Floats, *, bits: int, block_size: int = BLOCK_SIZE) -> Q
     scales_NG = _scales_8(weight_NGS) if bits == 8 else _scales_4(weight_NGS)
     levels_NGS = _levels(weight_NGS, scales_NG, bits)
     return Quantised(
-        levels_NK=np.ascontiguousarray(levels_NGS.reshape(rows, -1)[:, :columns]),
-        scales_NG=scales_NG,
+        levels=np.ascontiguousarray(levels_NGS.reshape(rows, -1)[:, :columns]),
+        scales=scales_NG,
         bits=bits,
         block_size=block_size,
     )
@@ -122,7 +123,7 @@ def unpacked(
     if bits == 4:
         flat = np.stack((flat & 0x0F, flat >> 4), axis=-1).reshape(flat.shape[0], -1)
     levels_NK = (flat[:, :columns].astype(np.int16) - zero_point(bits)).astype(np.int8)
-    return Quantised(levels_NK=levels_NK, scales_NG=scales_NG, bits=bits, block_size=block_size)
+    return Quantised(levels=levels_NK, scales=scales_NG, bits=bits, block_size=block_size)
 
 
 def stacked(parts: list[Matrix]) -> Matrix:
@@ -132,8 +133,8 @@ def stacked(parts: list[Matrix]) -> Matrix:
         return np.concatenate([part for part in parts if not isinstance(part, Quantised)])
     assert len(quantised) == len(parts), "all parts of one product are stored alike"
     return Quantised(
-        levels_NK=np.concatenate([part.levels_NK for part in quantised]),
-        scales_NG=np.concatenate([part.scales_NG for part in quantised]),
+        levels=np.concatenate([part.levels for part in quantised]),
+        scales=np.concatenate([part.scales for part in quantised]),
         bits=quantised[0].bits,
         block_size=quantised[0].block_size,
     )
@@ -145,7 +146,7 @@ def as_floats(matrix: Matrix) -> Floats:
 
 
 def _scales_8(weight_NGS: Floats) -> Floats:
-    return _as_float16(np.abs(weight_NGS).max(axis=2) / 127)
+    return _as_float16(np.abs(weight_NGS).max(axis=2) / np.float32(127))
 
 
 def _scales_4(weight_NGS: Floats) -> Floats:
@@ -154,7 +155,7 @@ def _scales_4(weight_NGS: Floats) -> Floats:
     Source of the signed range: ggml's `quantize_row_q4_0_ref`.
     """
     largest = np.abs(weight_NGS).argmax(axis=2)[..., None]
-    widest_NG = np.take_along_axis(weight_NGS, largest, axis=2)[..., 0] / -8
+    widest_NG = np.take_along_axis(weight_NGS, largest, axis=2)[..., 0] / np.float32(-8)
     best_NG = _as_float16(widest_NG)
     error_NG = np.full(best_NG.shape, np.inf, np.float32)
     for factor in _SCALE_FACTORS:

@@ -6,14 +6,16 @@ stay quantised, so that a format that can hold them as they are does.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fimble.errors import ModelFolderError
+from fimble.config import from_table
+from fimble.errors import ConfigError, ModelFolderError
 from fimble.manifest import (
     MANIFEST_NAME,
     ONNX_NAME,
@@ -23,17 +25,15 @@ from fimble.manifest import (
     load_manifest,
 )
 from training.export.onnx_weights import read_tensors
+from training.export.quantise import Matrix
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from training.export.quantise import Matrix
 
 CONFIG_NAME = "config.json"
 EMBEDDING = "model.embed_tokens.weight"
 HEAD = "lm_head.weight"
 FINAL_NORM = "model.norm.weight"
-_BFLOAT16 = "BF16"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -105,32 +105,45 @@ def read_config(path: Path) -> tuple[Architecture, int]:
     Raises:
         ModelFolderError: The file is broken, or describes a model that the formats cannot hold.
     """
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-        _check_config(config, path)
-        heads = config["num_attention_heads"]
-        architecture = Architecture(
-            vocab_size=config["vocab_size"],
-            hidden_size=config["hidden_size"],
-            intermediate_size=config["intermediate_size"],
-            num_hidden_layers=config["num_hidden_layers"],
-            num_attention_heads=heads,
-            num_key_value_heads=config.get("num_key_value_heads") or heads,
-            head_dim=config.get("head_dim") or config["hidden_size"] // heads,
-            rope_theta=float(_rope(config).get("rope_theta", 10000.0)),
-            rms_norm_eps=float(config["rms_norm_eps"]),
-            tie_word_embeddings=bool(config.get("tie_word_embeddings", False)),
+    config = _read_object(path)
+    _check_config(config, path)
+    table = {each.name: config.get(each.name) for each in dataclasses.fields(Architecture)}
+    heads = config.get("num_attention_heads")
+    table["rope_theta"] = _rope(config).get("rope_theta", 10000.0)
+    table["num_key_value_heads"] = config.get("num_key_value_heads") or heads
+    table["tie_word_embeddings"] = config.get("tie_word_embeddings", False)
+    hidden = config.get("hidden_size")
+    if table["head_dim"] is None and isinstance(heads, int) and isinstance(hidden, int):
+        table["head_dim"] = hidden // max(heads, 1)
+    context_tokens = config.get("max_position_embeddings")
+    if not isinstance(context_tokens, int) or context_tokens < 1:
+        raise ModelFolderError(
+            f"{path}: max_position_embeddings is {context_tokens!r}; it must be a positive integer"
         )
-        return architecture, int(config["max_position_embeddings"])
+    try:
+        return from_table(Architecture, table, where=str(path)), context_tokens
+    except ConfigError as error:
+        raise ModelFolderError(str(error)) from error
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    """Return the JSON object in a file.
+
+    Raises:
+        ModelFolderError: The file cannot be read, is not JSON, or holds something else.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ModelFolderError(f"cannot read {path}: {error.strerror}") from error
-    except KeyError as error:
-        raise ModelFolderError(f"{path} lacks the key {error.args[0]!r}") from error
     except ValueError as error:
         raise ModelFolderError(f"{path} is not valid JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise ModelFolderError(f"{path} holds {type(value).__name__}; it must be an object")
+    return value
 
 
-def _rope(config: Mapping[str, object]) -> Mapping[str, object]:
+def _rope(config: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the rotary settings: transformers 5 nests them, 4 spells them side by side."""
     nested = config.get("rope_parameters")
     if isinstance(nested, dict):
@@ -139,7 +152,7 @@ def _rope(config: Mapping[str, object]) -> Mapping[str, object]:
     return {**(scaling if isinstance(scaling, dict) else {}), **config}
 
 
-def _check_config(config: Mapping[str, object], path: Path) -> None:
+def _check_config(config: Mapping[str, Any], path: Path) -> None:
     """Refuse what the graph does not compute, rather than export a model that talks nonsense."""
     rope = _rope(config)
     demands = (
