@@ -1,68 +1,52 @@
-"""Random-weights Llama models with a real vocabulary: everything but the quality of a release.
+"""Random-weights Llama models with a real vocabulary: everything of a release but its quality.
 
-The vocabulary has the shape of a released one: `fimble.fim.SPECIAL_TOKENS` at ids 0 to 63, then
-byte-level BPE behind the qwen2 split.
+`tiny_checkpoint` and `tiny_model_folder` are made once for all tests of a run, and must not be
+changed; `write_checkpoint` makes any other.
 """
 
 from __future__ import annotations
 
+import atexit
+import functools
+import shutil
 import sysconfig
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tokenizers import AddedToken, Regex, Tokenizer
-from tokenizers.decoders import ByteLevel as ByteLevelDecoder
-from tokenizers.models import BPE
-from tokenizers.pre_tokenizers import ByteLevel, Sequence, Split
-from tokenizers.trainers import BpeTrainer
-
 from fimble.fim import FIMBLE, SPECIAL_TOKENS
+from training.export.engine_model import write_engine_model
+from training.export.quantise import Quantisation
+from training.export.weights import load_weights
+from training.vocabulary.learn import learn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
+    from tokenizers import Tokenizer
     from transformers import LlamaConfig
 
-QWEN2_SPLIT = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
-    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
 TINY_VOCABULARY = 512
 
 
-def train_tokenizer(texts: Iterable[str], *, vocab_size: int) -> Tokenizer:
-    """Return a byte-level BPE vocabulary learnt from `texts`."""
-    tokenizer = Tokenizer(BPE())
-    tokenizer.pre_tokenizer = Sequence(
-        [
-            Split(Regex(QWEN2_SPLIT), "isolated"),
-            ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
-    tokenizer.decoder = ByteLevelDecoder()
-    trainer = BpeTrainer(
-        vocab_size=vocab_size,
-        special_tokens=[AddedToken(token, special=True) for token in SPECIAL_TOKENS],
-        initial_alphabet=ByteLevel.alphabet(),
-        max_token_length=32,
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(texts, trainer)
+@functools.cache
+def tiny_checkpoint() -> Path:
+    """Return a Hugging Face folder with a Llama of 2 layers and 512 tokens."""
+    return write_checkpoint(_new_folder("checkpoint"), config=llama_config())
+
+
+@functools.cache
+def tiny_model_folder(quantisation: Quantisation = Quantisation.INT8) -> Path:
+    """Return a model folder of the same model, as the embedded engine loads it."""
+    folder = _new_folder(f"tiny-{quantisation.name.lower()}")
+    write_engine_model(load_weights(tiny_checkpoint()), folder, quantisation=quantisation)
+    return folder
+
+
+@functools.cache
+def tiny_tokenizer(vocab_size: int = TINY_VOCABULARY) -> Tokenizer:
+    """Return a vocabulary learnt from Python's own library."""
+    tokenizer = learn(_standard_library_texts(max_bytes=800 * vocab_size), size=vocab_size)
     assert tokenizer.get_vocab_size() == vocab_size
     return tokenizer
-
-
-def standard_library_texts(*, max_bytes: int) -> list[str]:
-    """Return sources of Python's own library, up to `max_bytes` of them, in a fixed order."""
-    texts: list[str] = []
-    for path in sorted(Path(sysconfig.get_paths()["stdlib"]).rglob("*.py")):
-        if "site-packages" in path.parts:
-            continue
-        texts.append(path.read_text(encoding="utf-8", errors="replace"))
-        max_bytes -= path.stat().st_size
-        if max_bytes < 0:
-            break
-    return texts
 
 
 def llama_config(
@@ -95,11 +79,11 @@ def llama_config(
     )
 
 
-def write_checkpoint(folder: Path, *, config: LlamaConfig, tokenizer: Tokenizer) -> Path:
+def write_checkpoint(folder: Path, *, config: LlamaConfig) -> Path:
     """Write a Hugging Face folder of a model with random weights, seed 0, and return it.
 
-    Weights are drawn wider than for training, so that logits are far enough apart for greedy
-    outputs to be compared.
+    Weights are wider than those that training starts from, so that logits are far enough apart for
+    greedy outputs to be compared.
     """
     import torch
     from transformers import LlamaForCausalLM
@@ -108,10 +92,32 @@ def write_checkpoint(folder: Path, *, config: LlamaConfig, tokenizer: Tokenizer)
         torch.manual_seed(0)
         model = LlamaForCausalLM(config)
         for name, parameter in model.named_parameters():
-            if "norm" not in name:
-                torch.nn.init.normal_(parameter, std=0.08)
-            else:
+            if "norm" in name:
                 torch.nn.init.uniform_(parameter, 0.5, 1.5)
+            else:
+                torch.nn.init.normal_(parameter, std=0.08)
     model.save_pretrained(folder)
-    tokenizer.save(str(folder / "tokenizer.json"))
+    tiny_tokenizer(config.vocab_size).save(str(folder / "tokenizer.json"))
+    return folder
+
+
+def _standard_library_texts(*, max_bytes: int) -> list[str]:
+    """Return sources of Python's own library, up to `max_bytes` of them, in a fixed order."""
+    texts: list[str] = []
+    for path in sorted(Path(sysconfig.get_paths()["stdlib"]).rglob("*.py")):
+        if "site-packages" in path.parts:
+            continue
+        texts.append(path.read_text(encoding="utf-8", errors="replace"))
+        max_bytes -= path.stat().st_size
+        if max_bytes < 0:
+            break
+    return texts
+
+
+def _new_folder(name: str) -> Path:
+    """Return an empty folder that goes with the process."""
+    parent = Path(tempfile.mkdtemp(prefix="fimble-"))
+    atexit.register(shutil.rmtree, parent, ignore_errors=True)
+    folder = parent / name
+    folder.mkdir()
     return folder
