@@ -1,0 +1,248 @@
+"""The engine behind a Text Generation Inference server, over HTTP.
+
+Source: the API of text-generation-inference v3.3.7, router/src/server.rs and router/src/lib.rs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+from typing import TYPE_CHECKING, cast
+
+import aiohttp
+
+from fimble.engine import EngineInfo, Finish, FinishReason, Token
+from fimble.errors import (
+    EngineError,
+    EngineOverloadedError,
+    EngineUnavailableError,
+    PromptTooLongError,
+)
+from fimble.fim import FORMATS
+from lsp_server.engines.segments import segments_of, to_json
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping
+
+    from fimble.engine import Query
+    from fimble.fim import FimFormat
+
+CONNECT_TIMEOUT_S = 5
+SILENCE_TIMEOUT_S = 60
+"""TGI sends a comment every 15 seconds while a stream waits; longer silence is a dead server."""
+LONGEST_EVENT_BYTES = 2**20
+
+TOO_LONG_MARKS = ("`inputs` tokens + `max_new_tokens` must be", "`inputs` must have less than")
+"""What TGI's validation errors say about prompts that do not fit."""
+
+
+class TgiEngine:
+    """Implements `fimble.engine.Engine` over one keep-alive session.
+
+    Args:
+        url: Base URL of the server.
+        token: Bearer token; empty sends none.
+        fim_format: Sentinels of the model, for servers that do not name their format.
+        uses_proxies: Obey the proxy variables of the environment.
+    """
+
+    def __init__(
+        self, url: str, *, fim_format: FimFormat, token: str = "", uses_proxies: bool = False
+    ) -> None:
+        self._url = url.rstrip("/")
+        self._fim_format = fim_format
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._uses_proxies = uses_proxies
+        self._open_session: aiohttp.ClientSession | None = None
+        self._takes_segments: bool | None = None
+
+    async def info(self) -> EngineInfo:
+        """Return what the server says about itself.
+
+        Raises:
+            EngineUnavailableError: Nothing answers.
+            EngineError: What answers is not a TGI server.
+        """
+        with self._translated_errors():
+            async with self._session().get(f"{self._url}/info") as response:
+                await _raise_for_status(response)
+                table = _object(await response.read())
+        return self._read_info(table)
+
+    async def stream(self, query: Query) -> AsyncGenerator[Token | Finish]:
+        """Yield tokens as they come, then one `Finish`; see `fimble.engine.Engine`.
+
+        Raises:
+            PromptTooLongError: The prompt and `max_new_tokens` exceed the context.
+            EngineOverloadedError: The server refuses work for now.
+            EngineUnavailableError: Nothing answers, or the server went away.
+            EngineError: The server answered with any other error.
+            SentinelInTextError: The server takes only text, and the text spells a sentinel.
+        """
+        if self._takes_segments is None:
+            await self.info()
+        body = {"inputs": self._inputs(query), "parameters": _parameters(query)}
+        # A lone surrogate, half of a character in an editor, has no UTF-8 form: it becomes "?".
+        data = json.dumps(body, ensure_ascii=False).encode(errors="replace")
+        headers = {"Content-Type": "application/json"}
+        with self._translated_errors():
+            response = await self._session().post(
+                f"{self._url}/generate_stream", data=data, headers=headers
+            )
+            # Leaving early closes the connection, which is how TGI learns of it; a whole answer
+            # keeps the connection for the next query.
+            with contextlib.closing(response):
+                await _raise_for_status(response)
+                async for event in _events(response):
+                    yield _token(event)
+                    if finish := _finish(event):
+                        await response.read()
+                        yield finish
+                        return
+        raise EngineUnavailableError(f"{self._url} ended its answer before the end")
+
+    async def close(self) -> None:
+        """Release connections; streams under way end."""
+        if self._open_session is not None:
+            await self._open_session.close()
+
+    def _session(self) -> aiohttp.ClientSession:
+        if self._open_session is None:
+            self._open_session = aiohttp.ClientSession(
+                headers=self._headers,
+                timeout=aiohttp.ClientTimeout(
+                    total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=SILENCE_TIMEOUT_S
+                ),
+                read_bufsize=LONGEST_EVENT_BYTES,
+                trust_env=self._uses_proxies,
+            )
+        return self._open_session
+
+    def _inputs(self, query: Query) -> str | list[object]:
+        if self._takes_segments:
+            return to_json(segments_of(query.parts, self._fim_format))
+        return self._fim_format.render(query.parts)
+
+    def _read_info(self, table: Mapping[str, object]) -> EngineInfo:
+        try:
+            info = EngineInfo(
+                model=str(table["model_id"]),
+                model_digest=str(table.get("model_digest") or table.get("model_sha") or ""),
+                max_input_tokens=cast("int", table["max_input_tokens"]),
+                max_total_tokens=cast("int", table["max_total_tokens"]),
+                fim_format=str(table.get("fim_format") or ""),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise EngineError(
+                f"{self._url}/info is not that of a TGI server: {error!r} is wrong or missing"
+            ) from error
+        # Our own server says that it takes segments, and which sentinels they may name.
+        self._takes_segments = table.get("takes_segments") is True
+        self._fim_format = FORMATS.get(info.fim_format, self._fim_format)
+        return info
+
+    @contextlib.contextmanager
+    def _translated_errors(self) -> Generator[None]:
+        try:
+            yield
+        except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, TimeoutError) as error:
+            reason = str(error) or type(error).__name__
+            raise EngineUnavailableError(f"no answer from {self._url}: {reason}") from error
+        except aiohttp.ClientError as error:
+            raise EngineError(f"{self._url}: {error!r}") from error
+
+
+def _parameters(query: Query) -> dict[str, object]:
+    parameters: dict[str, object] = {
+        "max_new_tokens": query.max_new_tokens,
+        "do_sample": query.temperature > 0,
+        "details": True,
+    }
+    if query.temperature > 0:
+        parameters["temperature"] = query.temperature
+    if query.seed is not None:
+        parameters["seed"] = query.seed
+    return parameters
+
+
+async def _events(response: aiohttp.ClientResponse) -> AsyncIterator[Mapping[str, object]]:
+    """Yield the data of server-sent events; comments keep the connection alive."""
+    async for line in response.content:
+        if line.startswith(b"data:"):
+            event = _object(line[5:])
+            if "error" in event:
+                raise _error(event)
+            yield event
+
+
+def _token(event: Mapping[str, object]) -> Token:
+    try:
+        token = cast("Mapping[str, object]", event["token"])
+        logprob = token["logprob"]
+        return Token(
+            token_id=cast("int", token["id"]),
+            text="" if token["special"] else str(token["text"]),
+            logprob=math.nan if logprob is None else float(cast("float", logprob)),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise EngineError(f"an event is not TGI's: {error!r} is wrong or missing") from error
+
+
+def _finish(event: Mapping[str, object]) -> Finish | None:
+    details = event.get("details")
+    if not isinstance(details, dict):
+        return None
+    try:
+        return Finish(
+            reason=FinishReason(details["finish_reason"]),
+            prompt_tokens=int(details["input_length"]),
+            cached_tokens=int(details.get("cached_tokens", 0)),
+            generated_tokens=int(details["generated_tokens"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise EngineError(f"the last event is not TGI's: {error!r} is wrong or missing") from error
+
+
+async def _raise_for_status(response: aiohttp.ClientResponse) -> None:
+    """Raise the error that an answer other than 200 stands for."""
+    status = response.status
+    if status == 200:
+        return
+    text = (await response.content.read(2000)).decode(errors="replace")
+    with contextlib.suppress(EngineError):
+        table = _object(text.encode())
+        if "error" in table:
+            raise _error(table) from None
+    where = f"{response.url} answers {status} {response.reason}"
+    if status in {401, 403}:
+        raise EngineError(f"{where}: the server wants another token")
+    if status == 413:
+        raise PromptTooLongError(f"{where}: the prompt has too many bytes")
+    if status == 429:
+        raise EngineOverloadedError(where)
+    if status in {502, 503, 504}:
+        raise EngineUnavailableError(where)
+    raise EngineError(f"{where}: {text[:200]}")
+
+
+def _error(table: Mapping[str, object]) -> EngineError:
+    """Return the error that TGI's JSON stands for."""
+    message, kind = str(table["error"]), table.get("error_type")
+    if kind == "overloaded":
+        return EngineOverloadedError(message)
+    if kind == "healthcheck":
+        return EngineUnavailableError(message)
+    if kind == "validation" and any(mark in message for mark in TOO_LONG_MARKS):
+        return PromptTooLongError(message)
+    return EngineError(message)
+
+
+def _object(data: bytes) -> Mapping[str, object]:
+    try:
+        value = json.loads(data)
+    except ValueError as error:
+        raise EngineError(f"the server answers with something that is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise EngineError(f"the server answers with {type(value).__name__}, not an object")
+    return value
