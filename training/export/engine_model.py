@@ -99,6 +99,7 @@ def write_engine_model(
     quantisation: Quantisation = Quantisation.INT8,
     origin: Origin | None = None,
     card: Path | None = None,
+    all_logits: bool = False,
 ) -> Manifest:
     """Write the model folder, its manifest last, and return the manifest.
 
@@ -108,9 +109,10 @@ def write_engine_model(
         quantisation: How the matrices are stored.
         origin: What the manifest says besides the shape.
         card: A model card to copy as `README.md`.
+        all_logits: Return the logits of every position, see `build_graph`.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    graph = build_graph(quantised_weights(weights, quantisation))
+    graph = build_graph(quantised_weights(weights, quantisation), all_logits=all_logits)
     write_whole(folder / ONNX_NAME, graph.SerializeToString())
     write_whole(folder / TOKENIZER_NAME, weights.tokenizer.read_bytes())
     names = [ONNX_NAME, TOKENIZER_NAME]

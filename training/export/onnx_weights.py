@@ -92,4 +92,8 @@ def _split(name: str, matrix: Matrix, architecture: Architecture) -> dict[str, M
 
 
 def _rows(matrix: Matrix, start: int, stop: int) -> Matrix:
-    return matrix[start:stop] if isinstance(matrix, np.ndarray) else matrix.rows(start, stop)
+    return (
+        matrix[start:stop]
+        if isinstance(matrix, np.ndarray)
+        else matrix.reordered(slice(start, stop))
+    )

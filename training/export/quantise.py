@@ -9,7 +9,7 @@ Shapes: N = rows (outputs), K = columns (inputs), G = blocks in a row, S = block
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
@@ -73,14 +73,9 @@ class Quantised:
             unsigned_NK = unsigned_NK[:, 0::2] | (unsigned_NK[:, 1::2] << np.uint8(4))
         return unsigned_NK.reshape(rows, blocks, -1)
 
-    def rows(self, start: int, stop: int) -> Quantised:
-        """Return the rows from `start` up to `stop`."""
-        return Quantised(
-            levels=self.levels[start:stop],
-            scales=self.scales[start:stop],
-            bits=self.bits,
-            block_size=self.block_size,
-        )
+    def reordered(self, rows: NDArray[np.intp] | slice) -> Quantised:
+        """Return a matrix of the given rows, in that order."""
+        return replace(self, levels=self.levels[rows], scales=self.scales[rows])
 
 
 Matrix = Quantised | Floats

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from tokenizers import Tokenizer
 
 from fimble.config import from_table
 from fimble.errors import ConfigError, ModelFolderError
@@ -68,9 +69,8 @@ def load_weights(folder: Path) -> Weights:
             f"{folder} holds neither {MANIFEST_NAME} (a model folder) nor {CONFIG_NAME} "
             "(a Hugging Face folder)"
         )
-    if not weights.tokenizer.is_file():
-        raise ModelFolderError(f"{folder} lacks {TOKENIZER_NAME}")
     _check_tensors(weights, folder)
+    _check_tokenizer(weights.tokenizer, weights.architecture.vocab_size)
     return weights
 
 
@@ -220,3 +220,12 @@ def _check_tensors(weights: Weights, folder: Path) -> None:
     for name, shape in shapes.items():
         if (found := weights.tensors[name].shape) != shape:
             raise ModelFolderError(f"{folder}: {name} has shape {found}; it must be {shape}")
+
+
+def _check_tokenizer(path: Path, vocab_size: int) -> None:
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:
+        raise ModelFolderError(f"cannot read the tokenizer {path}: {error}") from error
+    if (found := tokenizer.get_vocab_size()) > vocab_size:
+        raise ModelFolderError(f"{path} holds {found} tokens; the model has {vocab_size}")
