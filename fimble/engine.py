@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from fimble.fim import Part
+
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
-
-    from fimble.fim import Part
 
 
 class FinishReason(StrEnum):

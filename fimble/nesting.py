@@ -1,0 +1,126 @@
+"""Brackets and quotes of code that may be unfinished, wrong, or start anywhere.
+
+This is no lexer: it knows strings, comments and brackets well enough to say which bracket closes
+what, needs no parse tree, and never looks ahead, so that a text read in pieces gives the same
+answer as the whole.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from fimble.languages import Language
+
+OPENERS = "([{"
+CLOSERS = ")]}"
+_BRACKETS = frozenset(OPENERS + CLOSERS)
+CODE = ""
+"""State outside of strings and comments. Any other state is the text that ends it."""
+
+_MULTILINE_ENDS = frozenset({'"""', "'''", "`", "*/"})
+_TOKEN = re.compile(r"'''|\"\"\"|//|/\*|['\"`#()\[\]{}]")
+# In Rust an apostrophe starts a lifetime more often than a character.
+_RUST_TOKEN = re.compile(r"'\\.|'[^\w\n]|//|/\*|[\"()\[\]{}]")
+
+
+class Bracket(NamedTuple):
+    """One bracket in code."""
+
+    index: int
+    char: str
+
+
+class Scan(NamedTuple):
+    """What a piece of text does to the nesting."""
+
+    brackets: tuple[Bracket, ...]
+    """Brackets in code, in order."""
+    first_end: int | None
+    """Index of what ended the state the text started in; None if it goes on or was code."""
+    state: str
+    """State behind the text."""
+    inner_newlines: frozenset[int]
+    """Indices of line ends that lie within a string or a block comment."""
+
+
+def scan(text: str, language: Language | None, state: str = CODE) -> Scan:
+    """Return brackets and states of `text`.
+
+    Args:
+        text: Any text, LF only.
+        language: Decides what starts a comment or a string; None knows strings only.
+        state: State in front of the text.
+    """
+    brackets: list[Bracket] = []
+    inner: list[int] = []
+    index, first_end = 0, None
+    if state:
+        first_end, index = _skip(text, 0, state, language, inner)
+        state = state if first_end is None else CODE
+    while not state and (match := _token(text, index, language)):
+        mark, index = match.group(), match.end()
+        if mark in _BRACKETS:
+            brackets.append(Bracket(match.start(), mark))
+        elif started := _state_after(mark, language):
+            end, index = _skip(text, index, started, language, inner)
+            state = started if end is None else CODE
+    return Scan(tuple(brackets), first_end, state, frozenset(inner))
+
+
+def depths(brackets: tuple[Bracket, ...]) -> tuple[int, int]:
+    """Return how many closers nothing opens, and how many openers nothing closes."""
+    stray = depth = 0
+    for bracket in brackets:
+        if bracket.char in OPENERS:
+            depth += 1
+        elif depth:
+            depth -= 1
+        else:
+            stray += 1
+    return stray, depth
+
+
+def _token(text: str, index: int, language: Language | None) -> re.Match[str] | None:
+    return (_RUST_TOKEN if _is_rust(language) else _TOKEN).search(text, index)
+
+
+def _is_rust(language: Language | None) -> bool:
+    return language is not None and language.name == "rust"
+
+
+def _state_after(mark: str, language: Language | None) -> str:
+    """Return the state that a mark starts; `CODE` where it means nothing in the language."""
+    comment = "" if language is None else language.line_comment
+    if mark in {"//", "#"}:
+        return "\n" if mark == comment else CODE
+    if mark == "/*":
+        return "*/" if comment == "//" else CODE
+    return CODE if _is_rust(language) and mark[0] == "'" else mark
+
+
+def _skip(
+    text: str, index: int, state: str, language: Language | None, inner: list[int]
+) -> tuple[int | None, int]:
+    """Return where a string or comment ends (None: not in this text), and where code goes on.
+
+    Line ends within it are added to `inner`. A string that should end on its line does.
+    """
+    is_comment = state in {"\n", "*/"}
+    is_multiline = state in _MULTILINE_ENDS or (_is_rust(language) and state == '"')
+    start = index
+    while index < len(text):
+        if text[index] == "\\" and not is_comment:
+            index += 2
+        elif text.startswith(state, index) or (text[index] == "\n" and not is_multiline):
+            end = index
+            index += 1 if text[index] == "\n" else len(state)
+            break
+        else:
+            index += 1
+    else:
+        end = None
+    stop = len(text) if end is None else end
+    inner += [n for n in range(start, stop) if text[n] == "\n"]
+    return end, index
