@@ -140,7 +140,8 @@ class KeyValueSequence:
                 raise CancelledGenerationError from None
             raise
         self.ids += new_ids
-        return cast("Scores", self._binding.get_outputs()[-1].numpy()[0, -1])
+        # A copy: the next run writes to the same memory.
+        return cast("Scores", self._binding.get_outputs()[-1].numpy()[0, -1].copy())
 
     def copy_from(self, other: Self, length_tokens: int) -> None:
         """Become the first `length_tokens` of `other`."""

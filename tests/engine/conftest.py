@@ -1,0 +1,94 @@
+"""Models for the tests of the engine: a tiny one, and one that takes its time over a prompt."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from safetensors.torch import load_file, save_file
+
+from fimble.fim import SPECIAL_TOKENS
+from lsp_server.engines.embedded import EmbeddedEngine
+from tests.engine.serve_process import ServeProcess, serving
+from tests.stand_ins.tiny_model import llama_config, tiny_model_folder, write_checkpoint
+from training.export.engine_model import write_engine_model
+from training.export.quantise import Quantisation
+from training.export.weights import load_weights
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(scope="session")
+def model_folder() -> Path:
+    """A model of 2 layers and 512 tokens."""
+    return tiny_model_folder()
+
+
+@pytest.fixture(scope="session")
+def slow_model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that reads a full prompt for a second or two, and never ends by itself."""
+    checkpoint = tmp_path_factory.mktemp("slow-checkpoint")
+    write_checkpoint(
+        checkpoint,
+        config=llama_config(
+            hidden_size=512, intermediate_size=1536, num_hidden_layers=6, heads=(8, 4)
+        ),
+    )
+    weights = load_file(checkpoint / "model.safetensors")
+    # Special tokens all score 0, and some of the other 448 tokens always scores more.
+    weights["model.embed_tokens.weight"][: len(SPECIAL_TOKENS)] = 0
+    save_file(weights, checkpoint / "model.safetensors", metadata={"format": "pt"})
+    folder = tmp_path_factory.mktemp("slow")
+    write_engine_model(load_weights(checkpoint), folder, quantisation=Quantisation.INT8)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def exact_model_folder() -> Path:
+    """The same model in floating point: a token's scores hardly depend on what is read with it."""
+    return tiny_model_folder(Quantisation.NONE)
+
+
+@pytest.fixture
+def engine(exact_model_folder: Path) -> EmbeddedEngine:
+    """The exact model with an empty cache."""
+    return EmbeddedEngine(exact_model_folder, num_threads=1)
+
+
+@pytest.fixture(scope="module")
+def server(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServeProcess]:
+    """A server that wants its token; all tests of a module share it."""
+    with serving(model_folder, tmp_path_factory.mktemp("server")) as process:
+        yield process
+
+
+@pytest.fixture
+def damaged(model_folder: Path, tmp_path: Path) -> DamagedFolder:
+    """A copy of the tiny model to break."""
+    return DamagedFolder(shutil.copytree(model_folder, tmp_path / "damaged"))
+
+
+class DamagedFolder:
+    """A model folder that a test may change, with a manifest that keeps up if asked to."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def rewrite(self, name: str, content: bytes, *, in_manifest: bool) -> None:
+        """Replace a file, and its hash too if the manifest is to agree."""
+        (self.path / name).write_bytes(content)
+        if in_manifest:
+            entry = {"sha256": hashlib.sha256(content).hexdigest(), "size_bytes": len(content)}
+            self.edit_manifest(lambda table: table["files"].update({name: entry}))
+
+    def edit_manifest(self, edit: Callable[[dict[str, Any]], object]) -> None:
+        """Apply `edit` to the manifest's table."""
+        path = self.path / "manifest.json"
+        table = json.loads(path.read_text())
+        edit(table)
+        path.write_text(json.dumps(table))
