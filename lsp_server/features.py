@@ -1,0 +1,363 @@
+"""The language server's wire: LSP messages in, calls of the session, LSP messages out.
+
+Handlers translate and decide nothing. See `docs/language-server.md` for what is spoken.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from importlib.metadata import version
+from typing import TYPE_CHECKING, cast
+from uuid import uuid4
+
+from lsprotocol import types
+from pygls.lsp.server import LanguageServer
+from pygls.protocol import JsonRPCNotification, default_converter
+
+from fimble.clock import SystemClock
+from fimble.errors import ConfigError
+from fimble.events import Trigger
+from fimble.paths import spool_dir
+from fimble.settings import Settings, TelemetryLevel, load_settings, with_client_options
+from fimble.text import Position, PositionEncoding, to_lf
+from lsp_server.backend import Backend
+from lsp_server.documents import Range
+from lsp_server.logs import OUR_LOGGER
+from lsp_server.offers import Selected
+from lsp_server.outbox import Outbox
+from lsp_server.recorder import Recorder
+from lsp_server.session import Client, Request, Session
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from cattrs import Converter
+    from pygls.server import ServerErrors
+
+    from fimble.clock import Clock
+    from lsp_server.offers import Item
+
+ACCEPTED_COMMAND = "fimble.accepted"
+EXPLAIN_COMMAND = "fimble.explain"
+TRIGGER_CHARACTERS = (".", "(", " ", "=", ":", ",")
+_log = logging.getLogger(OUR_LOGGER)
+
+
+class FimbleServer(LanguageServer):
+    """pygls's server with one session; documents are kept by the session, not by pygls."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(
+            "fimble",
+            version("fimble"),
+            types.TextDocumentSyncKind.Incremental,
+            converter_factory=_converter,
+        )
+        self.clock = clock
+        self.session: Session | None = None
+        self.outbox: Outbox | None = None
+        self.messages: list[str] = []
+        """What to tell the user as soon as the editor listens."""
+        self._tasks: set[asyncio.Task[None]] = set()
+        for method in _KEPT_BY_SESSION:
+            self.protocol.fm.builtin_features.pop(method)
+
+    @property
+    def open_session(self) -> Session:
+        """The session; there is one from `initialize` on."""
+        assert self.session is not None
+        return self.session
+
+    def show_error(self, message: str) -> None:
+        """Show a message to the user."""
+        self.window_show_message(
+            types.ShowMessageParams(type=types.MessageType.Error, message=message)
+        )
+
+    # `typing.override` came with Python 3.12.
+    # pyrefly: ignore[missing-override-decorator]
+    def report_server_error(self, error: Exception, source: ServerErrors) -> None:
+        """Log the kind of an error that no handler expected; its text may hold code."""
+        _log.error("%s in %s", type(error).__name__, source.__name__)
+
+    def in_background(self, task: asyncio.Task[None]) -> None:
+        """Keep a task alive until it is done."""
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def end(self) -> None:
+        """End the session, and write the events that wait."""
+        session, self.session = self.session, None
+        outbox, self.outbox = self.outbox, None
+        if session is not None:
+            await session.close()
+        if outbox is not None:
+            await asyncio.to_thread(outbox.close)
+
+
+_KEPT_BY_SESSION = (
+    types.TEXT_DOCUMENT_DID_OPEN,
+    types.TEXT_DOCUMENT_DID_CHANGE,
+    types.TEXT_DOCUMENT_DID_CLOSE,
+    types.NOTEBOOK_DOCUMENT_DID_OPEN,
+    types.NOTEBOOK_DOCUMENT_DID_CHANGE,
+    types.NOTEBOOK_DOCUMENT_DID_CLOSE,
+)
+
+
+def make_server(clock: Clock | None = None) -> FimbleServer:
+    """Return the language server, ready to be given a transport."""
+    server = FimbleServer(clock or SystemClock())
+    for method, handler in _FEATURES.items():
+        server.feature(method)(handler)
+    server.feature(
+        types.TEXT_DOCUMENT_INLINE_COMPLETION,
+        # Some clients read an empty object as "no"; a plain `true` breaks pygls.
+        types.InlineCompletionOptions(work_done_progress=False),
+    )(inline_completion)
+    server.command(ACCEPTED_COMMAND)(run_accepted)
+    server.command(EXPLAIN_COMMAND)(run_explain)
+    return server
+
+
+def initialize(ls: FimbleServer, params: types.InitializeParams) -> None:
+    """Make the session; the capabilities follow from what is registered."""
+    settings = _settings(ls, params.initialization_options)
+    client = _client(ls, params)
+    is_recorded = settings.telemetry.level is not TelemetryLevel.OFF
+    ls.outbox = Outbox(spool_dir() if is_recorded else None, session_id=uuid4().hex, clock=ls.clock)
+    shown_after_ms = settings.completion.shown_after_ms
+    recorder = Recorder(ls.outbox, clock=ls.clock, shown_after_ms=shown_after_ms)
+    ls.session = Session(
+        client,
+        settings,
+        backend=Backend(settings.engine),
+        recorder=recorder,
+        editor=ls,
+        clock=ls.clock,
+    )
+    recorder.started(editor=client.name, editor_version=client.version, server_version=ls.version)
+    inline = (
+        params.capabilities.text_document and params.capabilities.text_document.inline_completion
+    )
+    if not inline:
+        options = types.CompletionOptions(trigger_characters=list(TRIGGER_CHARACTERS))
+        ls.feature(types.TEXT_DOCUMENT_COMPLETION, options)(completion)
+
+
+def initialized(ls: FimbleServer, _: types.InitializedParams) -> None:
+    """Bring up the engine while the user still looks for the first key."""
+    for message in ls.messages:
+        ls.show_error(message)
+    ls.messages.clear()
+    ls.in_background(asyncio.create_task(ls.open_session.warm_up()))
+
+
+async def shutdown(ls: FimbleServer, _: None) -> None:
+    """End the session before the answer goes out."""
+    await ls.end()
+
+
+def did_open(ls: FimbleServer, params: types.DidOpenTextDocumentParams) -> None:
+    """Hold a document."""
+    opened = params.text_document
+    ls.open_session.opened(opened.uri, opened.language_id, opened.version, opened.text)
+
+
+def did_change(ls: FimbleServer, params: types.DidChangeTextDocumentParams) -> None:
+    """Take over the changes of a document."""
+    changes = [
+        (
+            _range(change.range)
+            if isinstance(change, types.TextDocumentContentChangePartial)
+            else None,
+            change.text,
+        )
+        for change in params.content_changes
+    ]
+    ls.open_session.changed(params.text_document.uri, params.text_document.version, changes)
+
+
+def did_close(ls: FimbleServer, params: types.DidCloseTextDocumentParams) -> None:
+    """Forget a document."""
+    ls.open_session.closed(params.text_document.uri)
+
+
+def did_change_folders(ls: FimbleServer, params: types.DidChangeWorkspaceFoldersParams) -> None:
+    """Take over the workspace folders."""
+    removed = {folder.uri for folder in params.event.removed}
+    folders = ls.open_session.folders
+    folders[:] = [uri for uri in folders if uri not in removed]
+    folders += [folder.uri for folder in params.event.added]
+
+
+async def inline_completion(
+    ls: FimbleServer, params: types.InlineCompletionParams
+) -> types.InlineCompletionList | None:
+    """Answer with ghost text; null once the request was superseded."""
+    context = params.context
+    is_invoked = context.trigger_kind == types.InlineCompletionTriggerKind.Invoked
+    chosen = context.selected_completion_info
+    items = await ls.open_session.complete(
+        Request(
+            uri=params.text_document.uri,
+            position=_position(params.position),
+            trigger=Trigger.INVOKED if is_invoked else Trigger.AUTOMATIC,
+            selected=Selected(_range(chosen.range), chosen.text) if chosen else None,
+        )
+    )
+    if items is None:
+        return None
+    return types.InlineCompletionList(items=[_inline_item(item) for item in items])
+
+
+async def completion(
+    ls: FimbleServer, params: types.CompletionParams
+) -> types.CompletionList | None:
+    """Answer in the popup, for editors without ghost text."""
+    kind = params.context.trigger_kind if params.context else None
+    is_invoked = kind == types.CompletionTriggerKind.Invoked
+    items = await ls.open_session.complete(
+        Request(
+            uri=params.text_document.uri,
+            position=_position(params.position),
+            trigger=Trigger.INVOKED if is_invoked else Trigger.AUTOMATIC,
+            from_word=True,
+        )
+    )
+    if items is None:
+        return None
+    return types.CompletionList(is_incomplete=True, items=[_popup_item(item) for item in items])
+
+
+def did_show(ls: FimbleServer, params: object) -> None:
+    """Copilot's `textDocument/didShowCompletion`: the editor says what is on screen."""
+    if (completion_id := _completion_id(params)) is not None:
+        ls.open_session.recorder.shown(completion_id)
+
+
+def did_accept_part(ls: FimbleServer, params: object) -> None:
+    """Copilot's `textDocument/didPartiallyAcceptCompletion`: counted from the item's start."""
+    item, length = _object(_object(params).get("item")), _object(params).get("acceptedLength")
+    completion_id, text = _completion_id(params), item.get("insertText")
+    if completion_id is not None and isinstance(length, int) and isinstance(text, str):
+        left = text.encode("utf-16-le")[2 * length :].decode("utf-16-le", errors="ignore")
+        ls.open_session.recorder.accepted_part(completion_id, len(to_lf(left)))
+
+
+def did_focus(ls: FimbleServer, params: object) -> None:
+    """Copilot's `textDocument/didFocus`: the user went to a document."""
+    uri = _object(_object(params).get("textDocument")).get("uri")
+    if isinstance(uri, str):
+        ls.open_session.recorder.focused(uri)
+
+
+def run_accepted(ls: FimbleServer, *arguments: object) -> None:
+    """The command of each item: the editor has inserted it."""
+    if arguments and isinstance(arguments[0], str):
+        ls.open_session.recorder.accepted(arguments[0])
+
+
+def run_explain(ls: FimbleServer, *arguments: object) -> dict[str, object]:
+    """Why the latest request for a document got the answer it got."""
+    uri = arguments[0] if arguments and isinstance(arguments[0], str) else ""
+    return ls.open_session.explain(uri)
+
+
+_FEATURES = {
+    types.INITIALIZE: initialize,
+    types.INITIALIZED: initialized,
+    types.SHUTDOWN: shutdown,
+    types.TEXT_DOCUMENT_DID_OPEN: did_open,
+    types.TEXT_DOCUMENT_DID_CHANGE: did_change,
+    types.TEXT_DOCUMENT_DID_CLOSE: did_close,
+    types.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS: did_change_folders,
+    "textDocument/didShowCompletion": did_show,
+    "textDocument/didPartiallyAcceptCompletion": did_accept_part,
+    "textDocument/didFocus": did_focus,
+}
+
+
+def _settings(ls: FimbleServer, options: object) -> Settings:
+    """Return the user's settings; what does not fit is left out, and the user is told."""
+    settings = Settings()
+    try:
+        settings = load_settings()
+        return with_client_options(settings, _object(options))
+    except ConfigError as error:
+        ls.messages.append(f"Fimble: {error}")
+        return settings
+
+
+def _client(ls: FimbleServer, params: types.InitializeParams) -> Client:
+    said = params.client_info
+    # pygls has chosen the first encoding of the client's that we know.
+    encoding = ls.workspace.position_encoding
+    folders = [folder.uri for folder in params.workspace_folders or []]
+    return Client(
+        name=said.name if said else "",
+        version=(said.version or "") if said else "",
+        encoding=PositionEncoding(str(getattr(encoding, "value", encoding))),
+        folders=folders or ([params.root_uri] if params.root_uri else []),
+    )
+
+
+def _position(position: types.Position) -> Position:
+    return Position(position.line, position.character)
+
+
+def _range(span: types.Range) -> Range:
+    return Range(_position(span.start), _position(span.end))
+
+
+def _replaced(item: Item) -> types.Range:
+    return types.Range(types.Position(*item.start), types.Position(*item.end))
+
+
+def _accept(item: Item) -> types.Command:
+    return types.Command(title="Accept", command=ACCEPTED_COMMAND, arguments=[item.completion_id])
+
+
+def _inline_item(item: Item) -> types.InlineCompletionItem:
+    return types.InlineCompletionItem(
+        insert_text=item.insert_text, range=_replaced(item), command=_accept(item)
+    )
+
+
+def _popup_item(item: Item) -> types.CompletionItem:
+    shown = item.insert_text.strip().splitlines()[0]
+    return types.CompletionItem(
+        label=shown,
+        kind=types.CompletionItemKind.Text,
+        detail="Fimble",
+        filter_text=item.insert_text,
+        insert_text_format=types.InsertTextFormat.PlainText,
+        text_edit=types.TextEdit(range=_replaced(item), new_text=item.insert_text),
+        command=_accept(item),
+    )
+
+
+def _completion_id(params: object) -> str | None:
+    """Return the name of the completion in a notification about an item of ours."""
+    command = _object(_object(_object(params).get("item")).get("command"))
+    arguments = command.get("arguments")
+    is_ours = command.get("command") == ACCEPTED_COMMAND and isinstance(arguments, list)
+    named = arguments[0] if is_ours and arguments else None
+    return named if isinstance(named, str) else None
+
+
+def _object(value: object) -> Mapping[str, object]:
+    return cast("Mapping[str, object]", value) if isinstance(value, dict) else {}
+
+
+def _converter() -> Converter:
+    """Return pygls's converter; notifications it does not know keep their JSON."""
+    converter = default_converter()
+    converter.register_structure_hook(
+        JsonRPCNotification,
+        lambda message, _: JsonRPCNotification(
+            method=message["method"], jsonrpc=message["jsonrpc"], params=message.get("params")
+        ),
+    )
+    return converter

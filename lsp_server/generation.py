@@ -1,0 +1,155 @@
+"""One generation: the stream of an engine, cut as it comes, closed as soon as it is complete."""
+
+from __future__ import annotations
+
+import math
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from fimble.context import Window, window
+from fimble.engine import Finish, FinishReason
+from fimble.errors import PromptTooLongError
+from fimble.stops import Cut, StopReason, cut, finish
+from fimble.text import to_lf
+from lsp_server.prompting import query_for
+
+if TYPE_CHECKING:
+    from fimble.clock import Clock
+    from fimble.context import WindowBudget
+    from fimble.engine import Token
+    from lsp_server.backend import Backend
+    from lsp_server.prompting import Spot
+    from lsp_server.trail import Trail
+
+SMALLEST_FACTOR = 1 / 32
+_REASONS = {
+    FinishReason.LENGTH: StopReason.LENGTH,
+    FinishReason.END_TOKEN: StopReason.END_TOKEN,
+    FinishReason.STOP_SEQUENCE: StopReason.END_TOKEN,
+}
+
+
+@dataclass(slots=True, kw_only=True)
+class Counts:
+    """What a generation cost; numbers that the engine never said are 0."""
+
+    first_token_at_ms: float = 0.0
+    done_at_ms: float = 0.0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    generated_tokens: int = 0
+    """Tokens that came before the text was complete."""
+    logprobs: list[float]
+
+    @property
+    def mean_logprob(self) -> float:
+        """Mean natural logarithm of the tokens' probabilities; 0 without tokens."""
+        known = [value for value in self.logprobs if math.isfinite(value)]
+        return sum(known) / len(known) if known else 0.0
+
+
+class Limits(NamedTuple):
+    """How long prompts and answers may be."""
+
+    budget: WindowBudget
+    max_new_tokens: int
+
+
+class Generation:
+    """Text for one spot, while it comes and when it is complete."""
+
+    def __init__(self, spot: Spot, trail: Trail, *, backend: Backend, clock: Clock) -> None:
+        self.spot = spot
+        self.trail = trail
+        """What the user has written at the spot since the start."""
+        self.counts = Counts(logprobs=[])
+        self.window = Window("", "")
+        """The text around the cursor that the prompt holds."""
+        self._backend = backend
+        self._clock = clock
+        self._raw = ""
+
+    @property
+    def so_far(self) -> str:
+        """Everything that was generated up to now, LF only and not cut."""
+        return to_lf(self._raw)
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the user writes what is generated, as far as both go."""
+        so_far, written = self.so_far, self.trail.text
+        return so_far.startswith(written) or written.startswith(so_far)
+
+    async def run(self, limits: Limits, *, to_the_end: bool = False) -> Cut | None:
+        """Return the completion, or None where the user began to write something else.
+
+        Args:
+            limits: How long prompt and answer may be.
+            to_the_end: Let the engine finish, so that it says how long the prompt was; the text is
+                the same.
+
+        Raises:
+            EngineError: See `Backend.stream`.
+            InputError: See `Backend.stream`.
+        """
+        await self._backend.info()
+        self.window = window(self.spot.prefix, self.spot.suffix, limits.budget)
+        fim_format = self._backend.fim_format
+        query = query_for(self.spot, self.window, fim_format, limits.max_new_tokens)
+        final: Cut | None = None
+        async with aclosing(self._backend.stream(query)) as items:
+            async for item in items:
+                final = self._take(item, final)
+                if (final is not None and not to_the_end) or not self.agrees:
+                    break
+        return final
+
+    def _take(self, item: Token | Finish, final: Cut | None) -> Cut | None:
+        """Take one item of the stream; return the completion once it is certain."""
+        if isinstance(item, Finish):
+            self.counts.prompt_tokens = item.prompt_tokens
+            self.counts.cached_tokens = item.cached_tokens
+            return final or self._done(finish(self.so_far, self.spot.site, _REASONS[item.reason]))
+        if final is not None:
+            return final
+        if not self.counts.generated_tokens:
+            self.counts.first_token_at_ms = self._clock.monotonic_ms()
+        self.counts.generated_tokens += 1
+        self.counts.logprobs.append(item.logprob)
+        self._raw += item.text
+        so_far = cut(self.so_far, self.spot.site)
+        return None if so_far.reason is None else self._done(so_far)
+
+    def _done(self, final: Cut) -> Cut:
+        self.counts.done_at_ms = self._clock.monotonic_ms()
+        return final
+
+
+class Fitted(NamedTuple):
+    """A completion, and how much text around the cursor its prompt could hold."""
+
+    cut: Cut | None
+    factor: float
+    """Share of the budget that fitted."""
+
+
+async def run_within_context(
+    generation: Generation, limits: Limits, factor: float, *, to_the_end: bool = False
+) -> Fitted:
+    """Run a generation with `factor` of the window, halved until the prompt fits the model.
+
+    Raises:
+        EngineError: See `Backend.stream`.
+        InputError: See `Backend.stream`.
+    """
+    while True:
+        budget = limits.budget if factor == 1 else limits.budget.scaled(factor)
+        try:
+            done = await generation.run(limits._replace(budget=budget), to_the_end=to_the_end)
+        except PromptTooLongError:
+            if factor <= SMALLEST_FACTOR:
+                raise
+            factor /= 2
+        else:
+            return Fitted(done, factor)

@@ -1,0 +1,172 @@
+"""Events on their way to the spool: a queue, and a thread that appends whole lines.
+
+The session never waits for the disk: where the queue is full or the disk refuses, events are
+dropped and counted. A segment is written as `fimble.spool` says, and holds whole lines only; what
+a killed process loses is what was still in the queue.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import threading
+from typing import TYPE_CHECKING
+
+from fimble.events import Envelope, SessionEnded, to_record
+from fimble.spool import closed_name, segment_name, try_lock
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fimble.clock import Clock
+    from fimble.events import Event
+
+SEGMENT_BYTES = 1_000_000
+QUEUE_EVENTS = 10_000
+CLOSE_TIMEOUT_S = 2.0
+_RENAMES_OPEN_FILES = os.name != "nt"
+
+
+class Outbox:
+    """The events of one session."""
+
+    def __init__(
+        self,
+        folder: Path | None,
+        *,
+        session_id: str,
+        clock: Clock,
+        segment_bytes: int = SEGMENT_BYTES,
+        queue_events: int = QUEUE_EVENTS,
+    ) -> None:
+        """Start a session's events; nothing is created before the first one.
+
+        Args:
+            folder: The spool; None records nothing at all.
+            session_id: Name of the session in its events and segments.
+            clock: Gives the times of the events.
+            segment_bytes: A segment is closed when the next line would exceed this.
+            queue_events: More events than this wait for the disk never: they are dropped.
+        """
+        self._session_id = session_id
+        self._clock = clock
+        self._seq = 0
+        self._num_refused = 0
+        self._queue: queue.Queue[bytes | None] = queue.Queue(queue_events)
+        self._segments = _Segments(folder, session_id, segment_bytes) if folder else None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def num_dropped(self) -> int:
+        """Events that were not recorded."""
+        return self._num_refused + (self._segments.num_dropped if self._segments else 0)
+
+    def put(self, event: Event) -> None:
+        """Record an event; never waits."""
+        if self._segments is None:
+            return
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._write_all, name="outbox", daemon=True)
+            self._thread.start()
+        try:
+            self._queue.put_nowait(self._line(event))
+        except queue.Full:
+            self._num_refused += 1
+
+    def close(self) -> None:
+        """Write what waits, record the end of the session, and close its segment."""
+        if self._thread is None:
+            return
+        with contextlib.suppress(queue.Full):
+            last = self._line(SessionEnded(num_events_dropped=self.num_dropped))
+            self._queue.put(last, timeout=CLOSE_TIMEOUT_S)
+            self._queue.put(None, timeout=CLOSE_TIMEOUT_S)
+        self._thread.join(CLOSE_TIMEOUT_S)
+
+    def _line(self, event: Event) -> bytes:
+        envelope = Envelope(
+            session_id=self._session_id,
+            seq=self._seq,
+            ts_wall_ms=self._clock.wall_ms(),
+            ts_mono_ms=self._clock.monotonic_ms(),
+        )
+        self._seq += 1
+        return json.dumps(to_record(event, envelope), separators=(",", ":")).encode() + b"\n"
+
+    def _write_all(self) -> None:
+        """Write lines as they come; the thread's body."""
+        assert self._segments is not None
+        while (line := self._queue.get()) is not None:
+            self._segments.append(line)
+        self._segments.close()
+
+
+class _Segments:
+    """The segment files of one session; used by the writer thread only."""
+
+    def __init__(self, folder: Path, session_id: str, max_bytes: int) -> None:
+        self.num_dropped = 0
+        self._folder = folder
+        self._session_id = session_id
+        self._max_bytes = max_bytes
+        self._number = 0
+        self._descriptor: int | None = None
+        self._size_bytes = 0
+
+    def append(self, line: bytes) -> None:
+        """Append a whole line, or count it as dropped."""
+        try:
+            if self._descriptor is not None and self._size_bytes + len(line) > self._max_bytes:
+                self.close()
+            if self._descriptor is None:
+                self._descriptor = self._open()
+            self._write(self._descriptor, line)
+        except OSError:
+            self.num_dropped += 1
+
+    def close(self) -> None:
+        """Close the segment that is being written, if there is one."""
+        if self._descriptor is None:
+            return
+        descriptor, self._descriptor = self._descriptor, None
+        path = self._path()
+        self._number += 1
+        self._size_bytes = 0
+        with contextlib.suppress(OSError):  # the spool may have been deleted under us
+            if _RENAMES_OPEN_FILES:
+                path.rename(path.with_name(closed_name(path.name)))
+            os.close(descriptor)
+            if not _RENAMES_OPEN_FILES:
+                path.rename(path.with_name(closed_name(path.name)))
+
+    def _path(self) -> Path:
+        return self._folder / segment_name(self._session_id, self._number)
+
+    def _open(self) -> int:
+        """Return the descriptor of a new segment, locked before it has its name."""
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path = self._path()
+        first = path.with_name(f".{path.name}.part") if _RENAMES_OPEN_FILES else path
+        descriptor = os.open(first, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            if not try_lock(descriptor):
+                raise BlockingIOError(f"cannot lock {first}")
+            if first != path:
+                first.rename(path)
+        except OSError:
+            os.close(descriptor)
+            raise
+        return descriptor
+
+    def _write(self, descriptor: int, line: bytes) -> None:
+        written = 0
+        try:
+            while written < len(line):
+                written += os.write(descriptor, line[written:])
+        except OSError:
+            if written:
+                os.ftruncate(descriptor, self._size_bytes)  # no half lines, even on a full disk
+            raise
+        self._size_bytes += len(line)

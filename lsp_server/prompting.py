@@ -1,0 +1,94 @@
+"""From a place in a document to the prompt that is sent for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from fimble.engine import Query
+from fimble.fim import infill_prompt
+from fimble.languages import by_lsp_id, by_path
+from fimble.stops import Site
+from lsp_server.cache import AFTER_CHARS, BEFORE_CHARS, MAX_TYPED_CHARS, Around
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fimble.context import Window, WindowBudget
+    from fimble.fim import FimFormat
+    from fimble.languages import Language
+    from lsp_server.documents import Document, Place
+
+SITE_CHARS = 8192
+"""Text on each side of the cursor that decides where a completion ends."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spot:
+    """What a completion is for."""
+
+    prefix: str
+    """Text before the cursor that a prompt may hold, LF only."""
+    suffix: str
+    """Text behind the cursor that a prompt may hold, LF only."""
+    path: str
+    """Path of the file within its project, with slashes."""
+    site: Site
+
+
+def spot_at(document: Document, place: Place, *, path: str, budget: WindowBudget) -> Spot:
+    """Return what a completion at `place` needs to know."""
+    language = language_of(document)
+    site = Site.at(document.tail(place, SITE_CHARS), document.after(place, SITE_CHARS), language)
+    return Spot(
+        prefix=document.before(place, min_chars=budget.prefix_bytes, step_lines=budget.step_lines),
+        suffix=document.after(place, budget.suffix_bytes + 1),
+        path=path,
+        site=site,
+    )
+
+
+def around(document: Document, place: Place) -> Around:
+    """Return the text around `place` by which earlier answers are found again."""
+    return Around(
+        document.tail(place, BEFORE_CHARS + MAX_TYPED_CHARS), document.after(place, AFTER_CHARS)
+    )
+
+
+def query_for(spot: Spot, around: Window, fim_format: FimFormat, max_new_tokens: int) -> Query:
+    """Return the query for a spot, in the order that the model family serves."""
+    parts = infill_prompt(
+        prefix=around.prefix,
+        suffix=around.suffix,
+        order=fim_format.orders[0],
+        # Without its mark, the path would be read as code.
+        path=spot.path if fim_format.file else "",
+    )
+    return Query(parts=parts, max_new_tokens=max_new_tokens)
+
+
+def language_of(document: Document) -> Language | None:
+    """Return a document's language: what the editor calls it, else by the name of its file."""
+    return by_lsp_id(document.language_id) or by_path(path_of(document.uri))
+
+
+def path_of(uri: str) -> str:
+    """Return the path in a URI, decoded, with slashes."""
+    return unquote(urlsplit(uri).path)
+
+
+def project_path(uri: str, folders: Sequence[str]) -> str:
+    """Return a document's path relative to the innermost workspace folder, else its file name.
+
+    Args:
+        uri: The document's URI.
+        folders: URIs of the workspace folders.
+    """
+    path = PurePosixPath(path_of(uri))
+    roots = [PurePosixPath(path_of(folder)) for folder in folders]
+    inside = [root for root in roots if path.is_relative_to(root) and root.name]
+    if not inside:
+        return path.name
+    return str(path.relative_to(max(inside, key=lambda root: len(root.parts))))

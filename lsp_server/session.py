@@ -1,0 +1,296 @@
+"""One editor session: what the editor says comes in, items go out, events go to the outbox.
+
+Nothing here knows the wire: positions, texts and items are ours, and `features` translates.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+from uuid import uuid4
+
+from fimble.errors import FimbleError, PositionError
+from fimble.events import CacheHit, Trigger
+from fimble.stops import Scope, Site, StopReason, finish
+from fimble.text import Position, PositionEncoding
+from lsp_server.completer import Asked, Completer
+from lsp_server.documents import Documents
+from lsp_server.offers import Selected, item_for, item_with_selected, target_of
+from lsp_server.outcomes import Rest
+from lsp_server.prompting import around, project_path, spot_at
+from lsp_server.recorder import Offer, Recorder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from fimble.clock import Clock
+    from fimble.settings import Settings
+    from lsp_server.backend import Backend
+    from lsp_server.completer import Found
+    from lsp_server.documents import Document, Place, Range
+    from lsp_server.offers import Item, Target
+
+NOTICE_PAUSE_MS = 60_000
+"""A message of one kind is shown once in so long."""
+_log = logging.getLogger("fimble.lsp")
+
+
+class Why(StrEnum):
+    """Why a request got the answer it got."""
+
+    SERVED = "a suggestion was sent"
+    NOTHING = "the model suggests nothing here"
+    SUPERSEDED = "an edit or a newer request came first"
+    CANCELLED = "the editor cancelled the request"
+    UNKNOWN_DOCUMENT = "the document is not open"
+    TOO_LARGE = "the document is larger than completion.max_document_bytes"
+    DISABLED = "the language is listed in completion.disabled_languages"
+    OUTSIDE = "the position is outside the document"
+    FAILED = "the engine failed"
+
+
+class Decision(NamedTuple):
+    """The latest answer for a document, for `fimble.explain`."""
+
+    why: Why
+    detail: str = ""
+    cache: str = ""
+    total_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A request for completions."""
+
+    uri: str
+    position: Position
+    trigger: Trigger
+    selected: Selected | None = None
+    from_word: bool = False
+    """Items start at the word before the cursor, not at the line's first character."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Client:
+    """What the editor said about itself."""
+
+    name: str
+    version: str
+    encoding: PositionEncoding
+    folders: Sequence[str] = ()
+    """URIs of the workspace folders."""
+
+    @property
+    def inserts_as_it_is(self) -> bool:
+        """Whether the editor would write a CR into the text: Neovim's lines have no line ends."""
+        return self.name == "Neovim"
+
+
+class Editor(Protocol):
+    """What a session may tell the editor."""
+
+    def show_error(self, message: str) -> None:
+        """Show a message to the user."""
+        ...
+
+
+class Session:
+    """Documents, completions and outcomes of one editor."""
+
+    def __init__(
+        self,
+        client: Client,
+        settings: Settings,
+        *,
+        backend: Backend,
+        recorder: Recorder,
+        editor: Editor,
+        clock: Clock,
+    ) -> None:
+        self.documents = Documents(client.encoding)
+        self.recorder = recorder
+        self.folders = list(client.folders)
+        self._client = client
+        self._settings = settings.completion
+        self._backend = backend
+        self._editor = editor
+        self._clock = clock
+        self._completers: dict[str, Completer] = {}
+        self._decisions: dict[str, Decision] = {}
+        self._behind_when_served: dict[str, str] = {}
+        self._noticed_ms: dict[str, float] = {}
+
+    async def warm_up(self) -> None:
+        """Bring up the engine, so that the first request need not wait for it."""
+        try:
+            await self._backend.info()
+        except FimbleError as error:
+            self._notice(error)
+
+    def opened(self, uri: str, language_id: str, version: int, text: str) -> None:
+        """The editor has opened a document."""
+        self.closed(uri)
+        self.documents.open(uri, language_id, version, text)
+        self._completers[uri] = Completer(self._settings, backend=self._backend, clock=self._clock)
+
+    def changed(self, uri: str, version: int, changes: Iterable[tuple[Range | None, str]]) -> None:
+        """The editor has changed a document."""
+        document = self.documents.get(uri)
+        if document is None:
+            return
+        completed: Place | None = None
+        for span, text in changes:
+            edit = document.replace(span, text, self.documents.encoding)
+            self._completers[uri].edited(edit, document)
+            completed = self.recorder.edited(document, edit)
+        document.version = version
+        if completed is not None and self._refusal(document) is None:
+            # What comes after a suggestion is begun before the editor asks for it.
+            asked = self._asked(document, completed, Trigger.AUTOMATIC)
+            self._completers[uri].start(asked)
+
+    def closed(self, uri: str) -> None:
+        """The editor has closed a document: its text and all about it is forgotten."""
+        self.recorder.closed(uri)
+        if (completer := self._completers.pop(uri, None)) is not None:
+            completer.supersede()
+            completer.close_live()
+        self.documents.close(uri)
+        self._decisions.pop(uri, None)
+        self._behind_when_served.pop(uri, None)
+
+    async def complete(self, request: Request) -> list[Item] | None:
+        """Return the items for a request; None once it was superseded."""
+        started_ms = self._clock.monotonic_ms()
+        decision = Decision(Why.CANCELLED)
+        items: list[Item] | None = None
+        try:
+            decision, items = await self._decide(request, started_ms)
+        except FimbleError as error:
+            self._notice(error)
+            decision = Decision(Why.FAILED, str(error))
+            items = []
+        finally:
+            total_ms = round(self._clock.monotonic_ms() - started_ms, 1)
+            if request.uri in self._completers:
+                self._decisions[request.uri] = decision._replace(total_ms=total_ms)
+            _log.info("%s cache=%s ms=%s", decision.why.name, decision.cache, total_ms)
+        return items
+
+    def explain(self, uri: str) -> dict[str, object]:
+        """Return why the latest request for a document got the answer it got."""
+        decision = self._decisions.get(uri)
+        if decision is None:
+            known = self.documents.get(uri) is not None
+            return {"why": "nothing was asked yet" if known else Why.UNKNOWN_DOCUMENT.value}
+        return {**decision._asdict(), "why": decision.why.value}
+
+    async def close(self) -> None:
+        """End the session: resolve what is open, and release the engine."""
+        self.recorder.ended()
+        for completer in self._completers.values():
+            await completer.close()
+        await self._backend.close()
+
+    async def _decide(
+        self, request: Request, started_ms: float
+    ) -> tuple[Decision, list[Item] | None]:
+        """Return what the request gets, and why."""
+        located = self._locate(request)
+        if isinstance(located, Decision):
+            return located, []
+        document, place = located
+        completer = self._completers[request.uri]
+        turn = completer.take_turn()
+        self.recorder.asked(request.uri, place)
+        if request.selected is None and (rest := self._rest_on_screen(document, place)):
+            item = self._item(request, document, place, rest)
+            return Decision(Why.SERVED, cache=CacheHit.TYPED), [item]
+        target = target_of(document, place, request.selected, self.documents.encoding)
+        found = await completer.find(
+            self._asked(target.document, target.place, request.trigger), turn
+        )
+        if found is None:
+            return Decision(Why.SUPERSEDED), None
+        if not found.answered.text.strip():
+            return Decision(Why.NOTHING, found.answered.stop_reason, found.cache), []
+        item = self._serve(request, target, found, started_ms)
+        return Decision(Why.SERVED, found.answered.stop_reason, found.cache), [item]
+
+    def _locate(self, request: Request) -> tuple[Document, Place] | Decision:
+        """Return where the request is, or why it gets nothing."""
+        document = self.documents.get(request.uri)
+        if document is None:
+            return Decision(Why.UNKNOWN_DOCUMENT)
+        if refusal := self._refusal(document):
+            return Decision(refusal)
+        try:
+            return document, document.place(request.position, self.documents.encoding)
+        except PositionError as error:
+            return Decision(Why.OUTSIDE, str(error))
+
+    def _refusal(self, document: Document) -> Why | None:
+        if document.size_bytes > self._settings.max_document_bytes:
+            return Why.TOO_LARGE
+        is_disabled = document.language_id in self._settings.disabled_languages
+        return Why.DISABLED if is_disabled else None
+
+    def _rest_on_screen(self, document: Document, place: Place) -> Rest | None:
+        """Return the rest of the suggestion that the user is typing along."""
+        rest = self.recorder.rest_at(document.uri, place)
+        if rest is None:
+            return None
+        behind = document.rest(place)
+        if behind != self._behind_when_served.get(document.uri):
+            # The editor closed a bracket or quote behind the cursor, and the rest may hold it.
+            head = document.head(place)
+            site = Site(prefix=head, suffix=behind, language=None, scope=Scope.LINE)
+            rest = rest._replace(text=finish(rest.text, site, StopReason.LINE).text)
+            self.recorder.shortened(document.uri, rest.text)
+            self._behind_when_served[document.uri] = behind
+        return rest if rest.text.strip() else None
+
+    def _asked(self, document: Document, place: Place, trigger: Trigger) -> Asked:
+        path = project_path(document.uri, self.folders)
+        budget = self._settings.window
+        return Asked(
+            place,
+            trigger,
+            around(document, place),
+            lambda: spot_at(document, place, path=path, budget=budget),
+        )
+
+    def _serve(self, request: Request, target: Target, found: Found, started_ms: float) -> Item:
+        """Return the item for a new suggestion, which is recorded from now on."""
+        rest = Rest(uuid4().hex, target.head + found.answered.text)
+        self.recorder.served(Offer(rest, target, request.trigger, found, started_ms), self._backend)
+        self._behind_when_served[request.uri] = target.document.rest(target.place)
+        if request.selected is not None:
+            line_end = self._line_end(target.document)
+            return item_with_selected(rest, request.selected, line_end=line_end)
+        return self._item(request, target.document, target.place, rest)
+
+    def _item(self, request: Request, document: Document, place: Place, rest: Rest) -> Item:
+        return item_for(
+            rest,
+            document=document,
+            place=place,
+            encoding=self.documents.encoding,
+            line_end=self._line_end(document),
+            from_word=request.from_word,
+        )
+
+    def _line_end(self, document: Document) -> str:
+        return "\n" if self._client.inserts_as_it_is else document.line_end
+
+    def _notice(self, error: FimbleError) -> None:
+        """Show an error to the user, each kind once in a while."""
+        kind = type(error).__name__
+        now_ms = self._clock.monotonic_ms()
+        _log.warning("%s", kind)
+        if now_ms - self._noticed_ms.get(kind, -NOTICE_PAUSE_MS) >= NOTICE_PAUSE_MS:
+            self._noticed_ms[kind] = now_ms
+            self._editor.show_error(f"Fimble: {error}")
