@@ -8,9 +8,12 @@ every line. Training, serving and evaluation cut their windows here.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from fimble.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,50 +62,77 @@ def window(prefix: str, suffix: str, budget: WindowBudget) -> Window:
 
 
 def _anchored_tail(prefix: str, budget: WindowBudget) -> str:
-    """Return the end of `prefix`, starting at the first allowed anchor line.
+    """Return the end of `prefix` from an anchor on, the coarsest that leaves half of the budget.
 
-    Steps are halved until at least half of the budget is used: 64 long lines may exceed it.
+    Anchors are lines; where a single line takes most of the budget, they are columns of that line.
+    Work is bounded by the budget, but for counting the lines above.
     """
-    if len(prefix) * 4 <= budget.prefix_bytes or len(prefix.encode()) <= budget.prefix_bytes:
+    limit = budget.prefix_bytes
+    tail = _end_within(prefix, limit)
+    if len(tail) == len(prefix):
         return prefix
-    lines = prefix.split("\n")
-    first = _first_line_within(lines, budget.prefix_bytes)
-    if first == len(lines):
-        return _anchored_end_of_line(lines[-1], budget.prefix_bytes)
-    tail = ""
-    step = budget.step_lines
+    earliest = len(prefix) - len(tail)
+    starts = _line_starts(prefix, earliest)
+
+    def leaves_enough(start: int) -> bool:
+        return _num_bytes(prefix[start:]) * 2 >= limit
+
+    if starts and leaves_enough(starts[0]):
+        above = prefix.count("\n", 0, starts[0])
+        for number in _multiples_from(above, budget.step_lines):
+            if number - above < len(starts) and leaves_enough(starts[number - above]):
+                return prefix[starts[number - above] :]
+    line_start = prefix.rfind("\n", 0, earliest) + 1
+    for column in _multiples_from(earliest - line_start, limit // 2):
+        if leaves_enough(line_start + column):
+            return prefix[line_start + column :]
+    return tail
+
+
+def _line_starts(prefix: str, earliest: int) -> list[int]:
+    """Return the index of each line of `prefix` that starts at `earliest` or later."""
+    starts: list[int] = []
+    end = prefix.find("\n", max(0, earliest - 1))
+    while end >= 0:
+        starts.append(end + 1)
+        end = prefix.find("\n", end + 1)
+    return starts
+
+
+def _multiples_from(first: int, step: int) -> Iterator[int]:
+    """Yield the first multiple of `step`, then of its half and so on, that is `first` or more."""
     while step:
-        start = -(-first // step) * step
-        tail = "\n".join(lines[start:])
-        if start < len(lines) and len(tail.encode()) * 2 >= budget.prefix_bytes:
-            break
+        yield -(-first // step) * step
         step //= 2
-    return tail or "\n".join(lines[first:])
 
 
-def _first_line_within(lines: list[str], limit_bytes: int) -> int:
-    """Return the first line from which on the text has at most `limit_bytes`."""
-    total = -1
-    for number in range(len(lines) - 1, -1, -1):
-        total += len(lines[number].encode()) + 1
-        if total > limit_bytes:
-            return number + 1
-    return 0
+def _num_bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
-def _anchored_end_of_line(line: str, limit_bytes: int) -> str:
-    """Return the end of one overlong line, cut at a multiple of half the budget."""
-    step = max(1, limit_bytes // 2)
-    data = line.encode()
-    start = -(-(len(data) - limit_bytes) // step) * step
-    return data[start:].decode(errors="ignore")
+def _end_within(text: str, limit_bytes: int) -> str:
+    """Return the longest end of `text`, in whole characters, of at most `limit_bytes`."""
+    tail = text[-limit_bytes:]  # a character has at least one byte
+    data = tail.encode("utf-8", "surrogatepass")
+    start = max(0, len(data) - limit_bytes)
+    while start < len(data) and _is_inside_character(data[start]):
+        start += 1
+    return data[start:].decode("utf-8", "surrogatepass")
 
 
 def _whole_lines(suffix: str, limit_bytes: int) -> str:
     """Return the start of `suffix`, in whole lines where its first line fits."""
-    data = suffix[: limit_bytes + 1].encode()  # a character has at least one byte
+    data = suffix[: limit_bytes + 1].encode("utf-8", "surrogatepass")
     if len(data) <= limit_bytes:
         return suffix
-    head = data[:limit_bytes].decode(errors="ignore")
+    end = limit_bytes
+    while _is_inside_character(data[end]):
+        end -= 1
+    head = data[:end].decode("utf-8", "surrogatepass")
     cut = head.rfind("\n")
     return head[: cut + 1] if cut >= 0 else head
+
+
+def _is_inside_character(byte: int) -> bool:
+    """Return whether a byte of UTF-8 continues a character."""
+    return byte & 0xC0 == 0x80

@@ -93,15 +93,17 @@ class FimFormat:
         """Return the prompt as one string, for engines that take nothing else.
 
         Raises:
-            SentinelInTextError: A text part spells a sentinel, which the engine would obey.
+            SentinelInTextError: The text spells a sentinel, which the engine would obey.
         """
-        for part in parts:
-            if isinstance(part, str) and (sentinel := self.sentinel_in(part)):
+        prompt = "".join(self.sentinel(p) if isinstance(p, Mark) else p for p in parts)
+        for mark in Mark:
+            sentinel = self.sentinel(mark).strip()
+            if sentinel and prompt.count(sentinel) != parts.count(mark):
                 raise SentinelInTextError(
                     f"the text holds the sentinel {sentinel!r} of the FIM format {self.name!r}; "
                     "an engine that takes only text would obey it, so nothing is sent"
                 )
-        return "".join(self.sentinel(p) if isinstance(p, Mark) else p for p in parts)
+        return prompt
 
 
 FIMBLE = FimFormat(

@@ -63,14 +63,15 @@ def decode_source(data: bytes) -> str | None:
 
 
 def units(text: str, encoding: PositionEncoding) -> int:
-    """Return the length of `text` in code units of `encoding`."""
-    match encoding:
-        case PositionEncoding.UTF32:
-            return len(text)
-        case PositionEncoding.UTF16:
-            return len(text) if text.isascii() else len(text.encode("utf-16-le")) // 2
-        case PositionEncoding.UTF8:
-            return len(text) if text.isascii() else len(text.encode())
+    """Return the length of `text` in code units of `encoding`.
+
+    Half a surrogate pair, which JSON can carry, counts as a character of its own.
+    """
+    if encoding is PositionEncoding.UTF32 or text.isascii():
+        return len(text)
+    if encoding is PositionEncoding.UTF16:
+        return len(text.encode("utf-16-le", "surrogatepass")) // 2
+    return len(text.encode("utf-8", "surrogatepass"))
 
 
 class LineIndex:
@@ -111,15 +112,10 @@ class LineIndex:
         start = self._starts[position.line]
         if encoding is PositionEncoding.UTF32 or line.isascii():
             return start + min(position.character, len(line))
-        count = 0
-        for index, char in enumerate(line):
-            count += units(char, encoding)
-            if count > position.character:
-                return start + index
-        return start + len(line)
+        return start + _num_chars(line, position.character, encoding)
 
     def position(self, offset: int, encoding: PositionEncoding) -> Position:
-        """Return the position of an index into the text.
+        """Return the position of an index into the text; one inside a CRLF is the line's end.
 
         Raises:
             PositionError: The index lies outside the text.
@@ -127,4 +123,17 @@ class LineIndex:
         if not 0 <= offset <= len(self._text):
             raise PositionError(f"offset {offset} is outside the text of {len(self._text)}")
         line = bisect_right(self._starts, offset) - 1
-        return Position(line, units(self._text[self._starts[line] : offset], encoding))
+        before = self._text[self._starts[line] : offset].rstrip("\r")
+        return Position(line, units(before, encoding))
+
+
+def _num_chars(line: str, num_units: int, encoding: PositionEncoding) -> int:
+    """Return how many whole characters at the start of `line` fit into `num_units`."""
+    low, high = 0, min(len(line), num_units)  # a character has at least one unit
+    while low < high:
+        middle = (low + high + 1) // 2
+        if units(line[:middle], encoding) <= num_units:
+            low = middle
+        else:
+            high = middle - 1
+    return low
