@@ -6,6 +6,7 @@ Source: the API of text-generation-inference v3.3.7, router/src/server.rs and ro
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import math
 from typing import TYPE_CHECKING, cast
@@ -84,7 +85,7 @@ class TgiEngine:
             await self.info()
         body = {"inputs": self._inputs(query), "parameters": _parameters(query)}
         # A lone surrogate, half of a character in an editor, has no UTF-8 form: it becomes "?".
-        data = json.dumps(body, ensure_ascii=False).encode(errors="replace")
+        data = io.BytesIO(json.dumps(body, ensure_ascii=False).encode(errors="replace"))
         headers = {"Content-Type": "application/json"}
         with self._translated_errors():
             response = await self._session().post(

@@ -22,35 +22,41 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from transformers import LlamaConfig
+
 
 @pytest.fixture(scope="session")
-def model_folder() -> Path:
-    """A model of 2 layers and 512 tokens."""
-    return tiny_model_folder()
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of 2 layers and 512 tokens that never ends by itself."""
+    return endless_model(llama_config(), Quantisation.NONE, tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
 def slow_model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model that reads a full prompt for a second or two, and never ends by itself."""
-    checkpoint = tmp_path_factory.mktemp("slow-checkpoint")
-    write_checkpoint(
-        checkpoint,
-        config=llama_config(
-            hidden_size=512, intermediate_size=1536, num_hidden_layers=6, heads=(8, 4)
-        ),
+    config = llama_config(
+        hidden_size=512, intermediate_size=1536, num_hidden_layers=6, heads=(8, 4)
     )
+    return endless_model(config, Quantisation.INT8, tmp_path_factory)
+
+
+def endless_model(
+    config: LlamaConfig, quantisation: Quantisation, folders: pytest.TempPathFactory
+) -> Path:
+    """Return the folder of a random model that never writes a special token."""
+    checkpoint = write_checkpoint(folders.mktemp("checkpoint"), config=config)
     weights = load_file(checkpoint / "model.safetensors")
     # Special tokens all score 0, and some of the other 448 tokens always scores more.
     weights["model.embed_tokens.weight"][: len(SPECIAL_TOKENS)] = 0
     save_file(weights, checkpoint / "model.safetensors", metadata={"format": "pt"})
-    folder = tmp_path_factory.mktemp("slow")
-    write_engine_model(load_weights(checkpoint), folder, quantisation=Quantisation.INT8)
+    folder = folders.mktemp("endless")
+    write_engine_model(load_weights(checkpoint), folder, quantisation=quantisation)
     return folder
 
 
 @pytest.fixture(scope="session")
 def exact_model_folder() -> Path:
-    """The same model in floating point: a token's scores hardly depend on what is read with it."""
+    """A model in floating point: a token's scores hardly depend on what is read with it."""
     return tiny_model_folder(Quantisation.NONE)
 
 
