@@ -56,6 +56,7 @@ def llama_config(
     intermediate_size: int = 384,
     num_hidden_layers: int = 2,
     heads: tuple[int, int] = (2, 1),
+    head_dim: int = 64,
     is_tied: bool = True,
 ) -> LlamaConfig:
     """Return the configuration of a small model; `heads` counts query and key-value heads."""
@@ -68,7 +69,7 @@ def llama_config(
         num_hidden_layers=num_hidden_layers,
         num_attention_heads=heads[0],
         num_key_value_heads=heads[1],
-        head_dim=64,
+        head_dim=head_dim,
         max_position_embeddings=2048,
         rms_norm_eps=1e-5,
         rope_parameters={"rope_type": "default", "rope_theta": 10000.0},
@@ -95,7 +96,7 @@ def write_checkpoint(folder: Path, *, config: LlamaConfig) -> Path:
             if "norm" in name:
                 torch.nn.init.uniform_(parameter, 0.5, 1.5)
             else:
-                torch.nn.init.normal_(parameter, std=0.08)
+                torch.nn.init.normal_(parameter, std=0.05)
     model.save_pretrained(folder)
     tiny_tokenizer(config.vocab_size).save(str(folder / "tokenizer.json"))
     return folder

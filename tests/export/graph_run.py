@@ -1,0 +1,45 @@
+"""Run an exported graph as its contract says, with nothing else in between."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+import numpy as np
+import onnxruntime as ort
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+
+class GraphRun:
+    """One sequence: the same buffers are past and present, the mask says what counts."""
+
+    def __init__(self, path: Path, *, capacity_tokens: int = 256) -> None:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = 1
+        self.session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        self.binding = self.session.io_binding()
+        self.buffers: dict[str, ort.OrtValue] = {}
+        for each in self.session.get_inputs():
+            if each.name.startswith("past_key_values."):
+                _, heads, _, head_dim = each.shape
+                zeros = np.zeros((1, heads, capacity_tokens, head_dim), np.float32)
+                name = each.name.removeprefix("past_key_values.")
+                self.buffers[name] = ort.OrtValue.ortvalue_from_numpy(zeros)
+        for name, value in self.buffers.items():
+            self.binding.bind_ortvalue_input(f"past_key_values.{name}", value)
+            self.binding.bind_ortvalue_output(f"present.{name}", value)
+        self.binding.bind_output("logits", "cpu")
+
+    def logits(self, new_ids: list[int], *, past_tokens: int) -> NDArray[np.float32]:
+        """Return the logits, (rows, vocabulary), after keeping the first `past_tokens`."""
+        mask = np.ones((1, past_tokens + len(new_ids)), np.int64)
+        self.binding.bind_cpu_input("input_ids", np.array([new_ids], np.int64))
+        self.binding.bind_cpu_input("attention_mask", mask)
+        self.session.run_with_iobinding(self.binding)
+        return self.binding.get_outputs()[-1].numpy()[0]
