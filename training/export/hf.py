@@ -90,11 +90,13 @@ def _config(weights: Weights, *, dtype: str) -> dict[str, object]:
 
 
 def _generation_config() -> dict[str, object]:
-    """Return how to generate: greedily, and no sentinel belongs into a completion, so each ends it.
+    """Return how to generate: greedily, and ended by any sentinel, since none is part of a text.
 
-    The list is what keeps a server without FIM knowledge from running into the next file.
+    So a server that knows nothing of FIM does not run on into the next file. Padding is no end:
+    transformers could not tell it from the end of a prompt.
     """
-    ends = [SPECIAL_TOKENS.index(sentinel) for sentinel in FIMBLE.sentinels()]
+    sentinels = [sentinel for sentinel in FIMBLE.sentinels() if sentinel != FIMBLE.pad]
+    ends = [SPECIAL_TOKENS.index(sentinel) for sentinel in sentinels]
     return {"do_sample": False, "eos_token_id": ends, "pad_token_id": PAD_ID}
 
 
