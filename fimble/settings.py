@@ -7,9 +7,9 @@ acceptance metrics are recorded on this machine only.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, is_dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from fimble.config import from_table, read_toml
 from fimble.context import WindowBudget
@@ -20,6 +20,11 @@ from fimble.paths import config_file
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from _typeshed import DataclassInstance
+
+Section = TypeVar("Section", bound="DataclassInstance")
+"""A settings class: the whole, or one table of it."""
 
 
 class TelemetryLevel(StrEnum):
@@ -127,16 +132,17 @@ def with_client_options(settings: Settings, options: Mapping[str, object]) -> Se
     Raises:
         ConfigError: The editor sent an unknown key or a wrong value.
     """
-    where = "initializationOptions"
-    from_table(Settings, options, where=where)  # refuses what no table may hold
-    merged = settings
-    for name, table in options.items():
-        section = getattr(settings, name)
-        typed = from_table(type(section), _as_mapping(table), where=f"{where}: {name}")
-        changed = {key: getattr(typed, key) for key in _as_mapping(table)}
-        merged = replace(merged, **{name: replace(section, **changed)})
-    return merged
+    return _overlaid(settings, options, where="initializationOptions")
 
 
-def _as_mapping(value: object) -> dict[str, object]:
-    return dict(value) if isinstance(value, dict) else {}
+def _overlaid(section: Section, table: Mapping[str, object], *, where: str) -> Section:
+    """Return `section` with the keys of `table` put over it, and over its own tables."""
+    typed = from_table(type(section), table, where=where)  # refuses what the section cannot hold
+    changed: dict[str, object] = {}
+    for key, value in table.items():
+        old = getattr(section, key)
+        is_table = is_dataclass(old) and isinstance(value, dict)
+        changed[key] = (
+            _overlaid(old, value, where=f"{where}: {key}") if is_table else getattr(typed, key)
+        )
+    return replace(section, **changed)
