@@ -22,7 +22,9 @@ CODE = ""
 _MULTILINE_ENDS = frozenset({'"""', "'''", "`", "*/"})
 _TOKEN = re.compile(r"'''|\"\"\"|//|/\*|['\"`#()\[\]{}]")
 # In Rust an apostrophe starts a lifetime more often than a character.
-_RUST_TOKEN = re.compile(r"'\\.|'[^\w\n]|//|/\*|[\"()\[\]{}]")
+_RUST_TOKEN = re.compile(
+    r"'\\u\{\w*\}'|'\\.'?|'\w'|'[^\w\n\\]'?|//|/\*|[\"()\[\]{}]",
+)
 
 
 class Bracket(NamedTuple):
