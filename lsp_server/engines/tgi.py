@@ -130,8 +130,8 @@ class TgiEngine:
             info = EngineInfo(
                 model=str(table["model_id"]),
                 model_digest=str(table.get("model_digest") or table.get("model_sha") or ""),
-                max_input_tokens=cast("int", table["max_input_tokens"]),
-                max_total_tokens=cast("int", table["max_total_tokens"]),
+                max_input_tokens=_integer(table["max_input_tokens"]),
+                max_total_tokens=_integer(table["max_total_tokens"]),
                 fim_format=str(table.get("fim_format") or ""),
             )
         except (KeyError, TypeError, ValueError) as error:
@@ -152,6 +152,11 @@ class TgiEngine:
             raise EngineUnavailableError(f"no answer from {self._url}: {reason}") from error
         except aiohttp.ClientError as error:
             raise EngineError(f"{self._url}: {error!r}") from error
+        except RuntimeError as error:
+            # This is how aiohttp tells a reader that its own side closed the session.
+            if self._open_session is None or not self._open_session.closed:
+                raise
+            raise EngineUnavailableError(f"the client of {self._url} was closed") from error
 
 
 def _parameters(query: Query) -> dict[str, object]:
@@ -182,7 +187,7 @@ def _token(event: Mapping[str, object]) -> Token:
         token = cast("Mapping[str, object]", event["token"])
         logprob = token["logprob"]
         return Token(
-            token_id=cast("int", token["id"]),
+            token_id=_integer(token["id"]),
             text="" if token["special"] else str(token["text"]),
             logprob=math.nan if logprob is None else float(cast("float", logprob)),
         )
@@ -197,12 +202,18 @@ def _finish(event: Mapping[str, object]) -> Finish | None:
     try:
         return Finish(
             reason=FinishReason(details["finish_reason"]),
-            prompt_tokens=int(details["input_length"]),
-            cached_tokens=int(details.get("cached_tokens", 0)),
-            generated_tokens=int(details["generated_tokens"]),
+            prompt_tokens=_integer(details["input_length"]),
+            cached_tokens=_integer(details.get("cached_tokens", 0)),
+            generated_tokens=_integer(details["generated_tokens"]),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise EngineError(f"the last event is not TGI's: {error!r} is wrong or missing") from error
+
+
+def _integer(value: object) -> int:
+    if not isinstance(value, int):
+        raise TypeError(f"{value!r} is no integer")
+    return value
 
 
 async def _raise_for_status(response: aiohttp.ClientResponse) -> None:
@@ -211,10 +222,11 @@ async def _raise_for_status(response: aiohttp.ClientResponse) -> None:
     if status == 200:
         return
     text = (await response.content.read(2000)).decode(errors="replace")
+    table: Mapping[str, object] = {}
     with contextlib.suppress(EngineError):
         table = _object(text.encode())
-        if "error" in table:
-            raise _error(table) from None
+    if "error" in table:
+        raise _error(table)
     where = f"{response.url} answers {status} {response.reason}"
     if status in {401, 403}:
         raise EngineError(f"{where}: the server wants another token")

@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 LOCK_ATTEMPTS = 50
 """A prober holds the lock for an instant; who still holds it after a second is an engine."""
 LOCK_PAUSE_S = 0.02
-SHUTDOWN_S = 1.0
+SHUTDOWN_S = 0.3
 """Requests under way get so long when the server is told to end."""
 
 
