@@ -7,11 +7,11 @@ import itertools
 import json
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 URI = "file:///project/pkg/module.py"
 LIMIT_S = 30.0
@@ -68,7 +68,9 @@ class LspClient:
         item = {"uri": uri, "languageId": language, "version": 1, "text": text}
         self.notify("textDocument/didOpen", {"textDocument": item})
 
-    def change(self, *changes: tuple[tuple[int, int], tuple[int, int], str], uri: str = URI) -> None:
+    def change(
+        self, *changes: tuple[tuple[int, int], tuple[int, int], str], uri: str = URI
+    ) -> None:
         """Replace ranges of a document, one after the other."""
         self.versions[uri] += 1
         items = [

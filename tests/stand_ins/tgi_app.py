@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 END = {"id": 0, "text": "<|endoftext|>", "logprob": -0.1, "special": True}
 
@@ -48,13 +49,16 @@ def tgi_server(script: TgiScript) -> Iterator[TgiScript]:
     loop = asyncio.new_event_loop()
     started = threading.Event()
 
+    async def stream(request: web.Request) -> web.StreamResponse:
+        return await _stream(request, script)
+
     async def serve() -> None:
         app = web.Application()
         app.add_routes(
             [
                 web.get("/info", _info),
                 web.get("/health", _health),
-                web.post("/generate_stream", lambda request: _stream(request, script)),
+                web.post("/generate_stream", stream),
             ]
         )
         runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
