@@ -7,12 +7,15 @@ import os
 import stat
 import tarfile
 import zipfile
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from training.corpus.archives import ArchiveError, Member, read_members
 from training.corpus.recipe import Limits
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 LIMITS = Limits(file_bytes=1000, archive_bytes=1_000_000, archive_members=100)
 
@@ -30,16 +33,18 @@ def tar_with(path: Path, entries: dict[str, bytes], mode: str = "w:gz") -> Path:
     return path
 
 
-@pytest.mark.parametrize(("suffix", "mode"), [("tar", "w"), ("tgz", "w:gz"), ("tar.bz2", "w:bz2"), ("tar.xz", "w:xz")])
+@pytest.mark.parametrize(
+    ("suffix", "mode"), [("tar", "w"), ("tgz", "w:gz"), ("tar.bz2", "w:bz2"), ("tar.xz", "w:xz")]
+)
 def test_a_tar_gives_its_files_without_the_shared_top_folder(
     tmp_path: Path, suffix: str, mode: str
 ) -> None:
     path = tar_with(
-        tmp_path / f"a.{suffix}", {"a-1.0/x.py": "x = '🙂'\r\n".encode(), "a-1.0/b/": b""}, mode
+        tmp_path / f"a.{suffix}", {"a-1.0/x.py": "x = '🙂'\r\n".encode(), "a-1.0/b.py": b""}, mode
     )
     assert members_of(path) == [
-        Member("x.py", 13, "x = '🙂'\r\n".encode(), None),
-        Member("b/", 0, b"", None),
+        Member("x.py", 12, "x = '🙂'\r\n".encode(), None),
+        Member("b.py", 0, b"", None),
     ]
 
 
@@ -70,13 +75,18 @@ def test_a_path_that_climbs_out_is_never_read(tmp_path: Path, name: str) -> None
         (b"y = 1\n", None),
     ]
     assert [(m.content, m.reason) for m in members_of(box / "a.zip")] == [(None, "unsafe_path")]
-    assert [path.name for path in tmp_path.rglob("*")] == ["box", "a.tgz", "a.zip"]
+    assert {path.name for path in tmp_path.rglob("*")} == {"box", "a.tgz", "a.zip"}
 
 
 def test_links_and_devices_are_never_followed(tmp_path: Path) -> None:
     path = tmp_path / "a.tar"
     with tarfile.open(path, "w") as archive:
-        for name, kind in [("s.py", tarfile.SYMTYPE), ("h.py", tarfile.LNKTYPE), ("d.py", tarfile.CHRTYPE), ("f.py", tarfile.FIFOTYPE)]:
+        for name, kind in [
+            ("s.py", tarfile.SYMTYPE),
+            ("h.py", tarfile.LNKTYPE),
+            ("d.py", tarfile.CHRTYPE),
+            ("f.py", tarfile.FIFOTYPE),
+        ]:
             info = tarfile.TarInfo(name)
             info.type, info.linkname = kind, "/etc/passwd"
             archive.addfile(info)

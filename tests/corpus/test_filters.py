@@ -24,6 +24,7 @@ CODE = "def area(width: float, height: float) -> float:\n    return width * heig
         ("pip/_vendor/requests/api.py", "vendored"),
         ("web/node_modules/x/index.js", "vendored"),
         ("deps/v8/src/api.cc", "vendored"),
+        ("vendored-meson/meson/compile.py", "vendored"),
         ("vendor.go", None),
         ("dist/app.js", "bundled"),
         ("lib/esm/index.ts", "bundled"),

@@ -18,33 +18,34 @@ def write(tmp_path: Path, text: str) -> Path:
     return path
 
 
+ONE = '{ pypi = "a==1", licence = "MIT" }'
+TABLE = '[[sources]]\npypi = "a==1"\nlicence = "MIT"'
+TRAIN = '{ pypi = "a==1", licence = "MIT", project = "p", split = "train" }'
+HELD_OUT = '{ npm = "a@1", licence = "MIT", project = "p", split = "validation" }'
+
+
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ('sources = []', "sources is empty"),
-        ('sources = [{ licence = "MIT" }]', "a source names no package"),
-        ('sources = [{ pypi = "a==1", npm = "a@1", licence = "MIT" }]', "a source names pypi and npm"),
+        ("sources = []", "sources is empty"),
+        ('sources = [{ licence = "MIT" }]', "names no package"),
+        ('sources = [{ pypi = "a==1", npm = "a@1", licence = "MIT" }]', "names pypi and npm"),
         ('sources = [{ pypi = "click", licence = "MIT" }]', "write pypi = name==version"),
         ('sources = [{ npm = "@scope/name", licence = "MIT" }]', "write npm = name@version"),
         ('sources = [{ debian = "curl", licence = "MIT" }]', "write debian = name=version"),
+        ('sources = [{ directory = ".", licence = "MIT" }]', "add project"),
         ('sources = [{ pypi = "a==1" }]', "missing key licence"),
         ('sources = [{ pypi = "a==1", license = "MIT" }]', "unknown key license"),
-        ('sources = [{ pypi = "a==1", licence = "MIT", split = "test" }]', "allowed are train, validation"),
-        ('sources = [{ pypi = "a==1", licence = "MIT" }, { pypi = "a==1", licence = "MIT" }]', "more than once"),
-        ('keep_out = ["a"]\nsources = [{ pypi = "a==1", licence = "MIT" }]', "which keep_out forbids"),
-        ('validation_rate = 2\nsources = [{ pypi = "a==1", licence = "MIT" }]', "must lie in 0..1"),
-        ('[limits]\nfile_bytes = 0\n[[sources]]\npypi = "a==1"\nlicence = "MIT"', "must be above 0"),
-        ('[caps.language_bytes_of]\ncobol = 1\n[[sources]]\npypi = "a==1"\nlicence = "MIT"', "unknown language 'cobol'"),
-        (
-            'sources = [{ pypi = "a==1", licence = "MIT", project = "p", split = "train" }, '
-            '{ npm = "a@1", licence = "MIT", project = "p", split = "validation" }]',
-            "project 'p' is named for both splits",
-        ),
+        (f'sources = [{ONE[:-2]}, split = "test" }}]', "allowed are train, validation"),
+        (f"sources = [{ONE}, {ONE}]", "more than once"),
+        (f'keep_out = ["a"]\nsources = [{ONE}]', "which keep_out forbids"),
+        (f"validation_rate = 2\nsources = [{ONE}]", "must lie in 0..1"),
+        (f"[limits]\nfile_bytes = 0\n{TABLE}", "must be above 0"),
+        (f"[caps.language_bytes_of]\ncobol = 1\n{TABLE}", "unknown language 'cobol'"),
+        (f"sources = [{TRAIN}, {HELD_OUT}]", "project 'p' is named for both splits"),
     ],
-)  # fmt: skip
-def test_a_wrong_recipe_is_refused_with_the_reason(
-    tmp_path: Path, body: str, message: str
-) -> None:
+)
+def test_a_wrong_recipe_is_refused_with_the_reason(tmp_path: Path, body: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         read_recipe(write(tmp_path, f'name = "x"\n{body}\n'))
     assert message in str(caught.value)

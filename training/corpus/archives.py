@@ -115,11 +115,20 @@ def _judged(
         seen.add(path)
         content = None
         if reason is None and entry.open is not None:
-            with entry.open() as file:
-                content = file.read(limits.file_bytes + 1)
-            if len(content) > limits.file_bytes:  # the header lied
-                content, reason = None, "too_large"
+            content, reason = _content(entry.open, limits.file_bytes)
         yield Member(path, entry.size_bytes, content, reason)
+
+
+def _content(
+    open_file: Callable[[], IO[bytes]], limit_bytes: int
+) -> tuple[bytes | None, str | None]:
+    """Return the content of a file, or the reason why there is none."""
+    try:
+        with open_file() as file:
+            content = file.read(limit_bytes + 1)
+    except PermissionError:
+        return None, "unreadable"
+    return (content, None) if len(content) <= limit_bytes else (None, "too_large")
 
 
 def _tar_names(archive: Path, limits: Limits) -> Iterator[str]:
@@ -136,7 +145,8 @@ def _tar_names(archive: Path, limits: Limits) -> Iterator[str]:
 
 def _tar_entries(opened: tarfile.TarFile) -> Iterator[_Entry]:
     for info in opened:
-        opened.members = []  # a stream never goes back; else every header stays in memory
+        # A stream never goes back; without this every header stays in memory.
+        opened.members = []  # pyrefly: ignore[missing-attribute] - documented only as getmembers()
         if info.isdir():
             continue
         if info.issym() or info.islnk():
@@ -169,7 +179,8 @@ def _zip_entries(opened: zipfile.ZipFile) -> Iterator[_Entry]:
 def _folder_entries(folder: Path) -> Iterator[_Entry]:
     for parent, folders, files in os.walk(folder, followlinks=False):
         folders[:] = sorted(set(folders) - _FOLDERS_TO_SKIP)
-        for name in sorted(files):
+        links = [name for name in folders if (Path(parent) / name).is_symlink()]
+        for name in sorted([*files, *links]):
             path = Path(parent) / name
             shown = path.relative_to(folder).as_posix()
             status = path.lstat()

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from fimble.errors import InputError
-from training.corpus.pipeline import library_versions
+from training.corpus.pipeline import Archive, library_versions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -50,9 +50,9 @@ class SourceCard:
     version: str
     licence: str
     split: str
-    skipped: str | None
-    """Why nothing of it was used, or null."""
-    archives: list[dict[str, object]]
+    skipped: str
+    """Why nothing of it was used; empty if it was used."""
+    archives: tuple[Archive, ...]
     read: Count
     kept: Count
     languages: dict[str, Count]
@@ -73,12 +73,29 @@ class Card:
     """Kept files by language and split."""
     licences: dict[str, Count]
     """Kept files by licence."""
-    stages: list[StageCount]
-    sources: list[SourceCard]
+    stages: tuple[StageCount, ...]
+    sources: tuple[SourceCard, ...]
 
     def to_json(self) -> dict[str, object]:
         """Return the card as JSON values."""
         return asdict(self)
+
+    def summary(self) -> str:
+        """Return what a person wants to know first, as a few lines."""
+        lines = [
+            f"{self.name}: kept {_shown(self.kept)} of {_shown(self.read)}",
+            *(
+                f"  {language:<12} "
+                + ", ".join(f"{split} {_shown(count)}" for split, count in splits.items())
+                for language, splits in self.languages.items()
+            ),
+            *(f"skipped {each.source}: {each.skipped}" for each in self.sources if each.skipped),
+        ]
+        return "\n".join(lines)
+
+
+def _shown(count: Count) -> str:
+    return f"{count.files:,} files ({count.bytes / 1e6:,.1f} MB)"
 
 
 def card_from_json(value: dict[str, object], *, where: Path) -> Card:
@@ -144,7 +161,7 @@ def make_card(
     )
 
 
-def _stage_counts(rows: list[dict[str, object]]) -> list[StageCount]:
+def _stage_counts(rows: list[dict[str, object]]) -> tuple[StageCount, ...]:
     counts: list[StageCount] = []
     remaining = rows
     for stage in STAGES:
@@ -156,12 +173,12 @@ def _stage_counts(rows: list[dict[str, object]]) -> list[StageCount]:
         )
         remaining = passed
     assert all(row["stage"] is None for row in remaining), "every stage is listed"
-    return counts
+    return tuple(counts)
 
 
 def _source_cards(
     recipe: Recipe, prepared: Sequence[Prepared], rows: list[dict[str, object]]
-) -> list[SourceCard]:
+) -> tuple[SourceCard, ...]:
     by_source = _grouped(rows, "source")
     cards: list[SourceCard] = []
     for each in prepared:
@@ -175,14 +192,14 @@ def _source_cards(
                 version=source.version,
                 licence=source.licence,
                 split=recipe.split_of(source.project_name).value,
-                skipped=each.skipped,
-                archives=[archive._asdict() for archive in each.archives],
+                skipped=each.skipped or "",
+                archives=each.archives,
                 read=_count(own),
                 kept=_count(kept),
                 languages=_counts_by(kept, "language"),
             )
         )
-    return cards
+    return tuple(cards)
 
 
 def _count(rows: Iterable[dict[str, object]]) -> Count:

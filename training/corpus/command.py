@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fimble import paths
@@ -16,9 +17,37 @@ from training.corpus.engine import LocalEngine
 from training.corpus.recipe import Recipe, Source, read_recipe
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    import argparse
 
 _LOG = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `fimble corpus`."""
+    verbs = parser.add_subparsers(dest="corpus_verb", metavar="VERB", required=True)
+    make = verbs.add_parser("build", help="build a corpus, or go on with a build that was stopped")
+    make.add_argument("recipe", type=Path, nargs="?", help="TOML recipe of the corpus")
+    make.add_argument("--source", type=Path, help="a folder of source code, instead of a recipe")
+    make.add_argument("--licence", help="SPDX expression of the code in --source")
+    make.add_argument("--out", type=Path, required=True, help="folder to fill")
+    make.add_argument("--jobs", type=int, default=2, help="number of processes (default: 2)")
+    make.add_argument("--json", action="store_true", help="print the data card as JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the chosen verb."""
+    if (arguments.recipe is None) == (arguments.source is None):
+        raise InputError("give either a recipe or --source DIR")
+    if arguments.source is None:
+        card = build(arguments.recipe, arguments.out, jobs=arguments.jobs)
+    elif arguments.licence is None:
+        raise InputError("--source needs --licence, the SPDX expression of the code, e.g. MIT")
+    else:
+        card = build_directory(
+            arguments.source, arguments.out, licence=arguments.licence, jobs=arguments.jobs
+        )
+    print(json.dumps(card.to_json()) if arguments.json else card.summary())  # noqa: T201 - the result
+    return 0
 
 
 def build(recipe: Path, out: Path, *, jobs: int = 2) -> Card:
@@ -48,9 +77,13 @@ def build_directory(folder: Path, out: Path, *, licence: str, jobs: int = 2) -> 
         out: See `build`.
         licence: SPDX expression of the code.
         jobs: Number of processes.
+
+    Raises:
+        InputError: There is no such folder, or no file of it remains.
     """
-    source = Source(directory=str(folder.resolve()), licence=licence)
-    return _build(Recipe(name="directory", sources=(source,)), folder, out, jobs=jobs)
+    folder = folder.resolve()
+    source = Source(directory=folder.name, project=folder.name or "root", licence=licence)
+    return _build(Recipe(name="directory", sources=(source,)), folder.parent, out, jobs=jobs)
 
 
 def _build(recipe: Recipe, recipe_dir: Path, out: Path, *, jobs: int) -> Card:
@@ -58,8 +91,12 @@ def _build(recipe: Recipe, recipe_dir: Path, out: Path, *, jobs: int) -> Card:
         raise InputError(f"jobs is {jobs}; it must be at least 1")
     stages_dir = out / "stages"
     stages_dir.mkdir(parents=True, exist_ok=True)
-    engine = LocalEngine(jobs=jobs, spill_dir=stages_dir)
+    with pipeline.alone_in(stages_dir), LocalEngine(jobs=jobs, spill_dir=stages_dir) as engine:
+        return _build_stages(recipe, recipe_dir, out, engine)
 
+
+def _build_stages(recipe: Recipe, recipe_dir: Path, out: Path, engine: LocalEngine) -> Card:
+    stages_dir = out / "stages"
     prepared = pipeline.fetch_all(recipe, recipe_dir, paths.cache_dir(), stages_dir)
     digest = pipeline.build_digest(recipe, prepared)
     if (card := _finished(out / "card.json", digest)) is not None:
@@ -67,11 +104,8 @@ def _build(recipe: Recipe, recipe_dir: Path, out: Path, *, jobs: int) -> Card:
         return card
     (out / "card.json").unlink(missing_ok=True)  # readers take a corpus with a card as whole
 
-    _LOG.info("reading %d sources", len(prepared))
     prepared = pipeline.read_all(recipe, prepared, engine)
-    _LOG.info("filtering")
     annotated = pipeline.annotate_all(prepared, recipe.limits.parse_s, engine)
-    _LOG.info("removing duplicates and writing")
     decisions = stages_dir / "decisions.parquet"
     pipeline.decide(recipe, annotated, decisions, engine)
     pipeline.write_all(prepared, decisions, out, engine)

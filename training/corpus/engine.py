@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import threading
 from concurrent.futures import ProcessPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     import pyarrow as pa
@@ -19,18 +21,35 @@ SQL_MEMORY = "1GB"
 
 
 class LocalEngine:
-    """Runs stages on this machine."""
+    """Runs stages on this machine; its processes live until the end of the `with` block."""
 
     def __init__(self, *, jobs: int, spill_dir: Path) -> None:
         self._jobs = jobs
         self._spill_dir = spill_dir
-
-    def map(self, function: Callable[[Task], Result], tasks: Iterable[Task]) -> list[Result]:
-        """Return the results of a function over tasks, in their order, on `jobs` processes."""
         context = multiprocessing.get_context("spawn")
         # No `max_tasks_per_child`: with it, Python 3.11 hangs when the workers retire.
-        with ProcessPoolExecutor(self._jobs, context) as pool:
-            return list(pool.map(function, tasks))
+        self._pool = ProcessPoolExecutor(jobs, context, initializer=_end_with_parent)
+
+    def __enter__(self) -> LocalEngine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def map(
+        self, function: Callable[[Task], Result], tasks: Sequence[Task], *, title: str
+    ) -> list[Result]:
+        """Return the results of a function over tasks, in their order, on `jobs` processes.
+
+        Args:
+            function: A function of a module, so that it can travel to a process.
+            tasks: Its arguments.
+            title: Name of the progress bar, which only a terminal shows.
+        """
+        from tqdm import tqdm
+
+        results = self._pool.map(function, tasks)
+        return list(tqdm(results, title, len(tasks), disable=None, leave=False))
 
     def sql(self, query: str, relations: Mapping[str, list[str]]) -> pa.Table:
         """Return the answer of a query over Parquet files.
@@ -46,3 +65,15 @@ class LocalEngine:
             for name, paths in relations.items():
                 connection.register(name, connection.read_parquet(paths))
             return connection.sql(query).to_arrow_table()
+
+
+def _end_with_parent() -> None:
+    """Make this worker end when the build is killed; by itself it would wait for tasks for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "a worker has a parent"
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -18,9 +18,9 @@ MAX_ENCODED_RUN_CHARS = 1024
 MAX_ENCODED_SHARE = 0.5
 
 _VENDORED = frozenset({
-    "vendor", "vendors", "vendored", "_vendor", "_vendored", "third_party", "third-party",
+    "vendor", "vendors", "_vendor", "_vendored", "third_party", "third-party",
     "thirdparty", "3rdparty", "3rd_party", "node_modules", "bower_components", "jspm_packages",
-    "deps", "external", "externals", "extern", "godeps", "site-packages", "subprojects",
+    "deps", "external", "externals", "extern", "godeps", "site-packages",
 })  # fmt: skip
 _BUNDLED = frozenset({
     "dist", "build", "out", "umd", "cjs", "esm", "es", "es5", "es6", "es2015", "es2020", "esnext",
@@ -70,7 +70,7 @@ def reason_by_path(path: str) -> str | None:
         return "no_language"
     pure = PurePosixPath(path.lower())
     folders = set(pure.parts[:-1])
-    if folders & _VENDORED:
+    if folders & _VENDORED or any(name.startswith("vendored") for name in folders):
         return "vendored"
     if language.name in _WEB and folders & _BUNDLED:
         return "bundled"

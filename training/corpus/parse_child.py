@@ -8,6 +8,7 @@ with a fresh one. No document can stop a build, and no orphan is left.
 from __future__ import annotations
 
 import ast
+import contextlib
 import signal
 import warnings
 from typing import TYPE_CHECKING
@@ -26,15 +27,14 @@ def serve(connection: Connection, limit_s: float) -> None:
     """Answer `(language, text)` with a verdict, until the pipe closes."""
     warnings.simplefilter("ignore")  # `ast.parse` warns about the files' own mistakes
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
-    while True:
-        try:
+    # A build that was killed closes the pipe, at any moment.
+    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        while True:
             language, text = connection.recv()
-        except EOFError:
-            return
-        signal.setitimer(signal.ITIMER_PROF, limit_s)
-        answer = verdict(language, text)
-        signal.setitimer(signal.ITIMER_PROF, 0)
-        connection.send(answer)
+            signal.setitimer(signal.ITIMER_PROF, limit_s)
+            answer = verdict(language, text)
+            signal.setitimer(signal.ITIMER_PROF, 0)
+            connection.send(answer)
 
 
 def verdict(language: str, text: str) -> tuple[str, str | None]:

@@ -9,16 +9,18 @@ repeats only the sources it changed.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import logging
 import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import pyarrow.parquet as pq
@@ -46,7 +48,7 @@ from training.corpus.stages import steps
 from training.corpus.write import Writing, write_source
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from types import ModuleType
 
     import pyarrow as pa
@@ -60,12 +62,14 @@ _PER_FILE = (languages, text, archives, filters, licence, parse_child, read, sta
 _ACROSS_FILES = (relations, write)
 
 
-class Archive(NamedTuple):
-    """A downloaded file, or the content of a folder."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Archive:
+    """A downloaded file, or a local folder."""
 
     name: str
-    num_bytes: int
+    size_bytes: int
     sha256: str
+    """Of the file; of a folder, the hash of its paths and the hashes of its files."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,8 +98,8 @@ def fetch_all(
             _LOG.warning("%s is skipped: %s", source.key, error)
             return Prepared(source=source, skipped=str(error))
         downloads = tuple(_archive(path) for path in paths)
-        digest = _digest([code, asdict(source), asdict(recipe.limits), recipe.exclude,
-                          recipe.split_of(source.project_name), downloads])  # fmt: skip
+        rules = [asdict(recipe.limits), recipe.exclude, recipe.split_of(source.project_name)]
+        digest = _digest([code, asdict(source), rules, [asdict(each) for each in downloads]])
         folder = stages_dir / f"{digest[:16]}-{file_name(source.key)}"
         return Prepared(source=source, paths=paths, archives=downloads, folder=folder)
 
@@ -119,9 +123,10 @@ def read_all(recipe: Recipe, prepared: Sequence[Prepared], engine: LocalEngine) 
         for each in prepared
         if each.folder is not None
     ]
-    failures = dict(
-        zip([each[0].source.key for each in tasks], engine.map(_read_one, tasks), strict=True)
-    )
+    outcomes = engine.map(_read_one, tasks, title="read")
+    failures = {
+        reading.source.key: reason for (reading, _), reason in zip(tasks, outcomes, strict=True)
+    }
     result: list[Prepared] = []
     for each in prepared:
         reason = failures.get(each.source.key)
@@ -131,8 +136,8 @@ def read_all(recipe: Recipe, prepared: Sequence[Prepared], engine: LocalEngine) 
             _LOG.warning("%s is skipped: %s", each.source.key, reason)
             result.append(Prepared(source=each.source, archives=each.archives, skipped=reason))
     if all(each.folder is None for each in result):
-        reasons = ", ".join(f"{each.source.key} ({each.skipped})" for each in result)
-        raise InputError(f"no source of the recipe can be used: {reasons}")
+        skipped = ", ".join(f"{each.source.key} ({each.skipped})" for each in result)
+        raise InputError(f"no source of the recipe can be used: {skipped}")
     return result
 
 
@@ -160,7 +165,8 @@ def annotate_all(prepared: Sequence[Prepared], limit_s: float, engine: LocalEngi
                 (rows, group, each.folder / f"annotated-{group:04}.parquet")
                 for group in range(pq.read_metadata(rows).num_row_groups)
             ]
-    engine.map(partial(_annotate_one, limit_s=limit_s), [t for t in tasks if not t[2].is_file()])
+    todo = [task for task in tasks if not task[2].is_file()]
+    engine.map(partial(_annotate_one, limit_s=limit_s), todo, title="filter")
     return [out for _, _, out in tasks]
 
 
@@ -175,6 +181,8 @@ def _annotate_one(task: tuple[Path, int, Path], *, limit_s: float) -> None:
 
 def decide(recipe: Recipe, annotated: Sequence[Path], out: Path, engine: LocalEngine) -> None:
     """Write which files are dropped because of other files."""
+    if not annotated:
+        raise InputError("the sources of the recipe hold no file at all")
     table = engine.sql(decisions_sql(recipe.caps), {"annotated": [str(p) for p in annotated]})
     write_table(table, out)
 
@@ -198,13 +206,30 @@ def write_all(
         for each in prepared
         if each.folder is not None
     ]
-    written = engine.map(write_source, writings)
+    written = engine.map(write_source, writings, title="write")
     if not any(each.num_kept for each in written):
         num_dropped = sum(each.num_dropped for each in written)
         raise InputError(f"no file remains of {num_dropped} in {len(written)} sources")
     for name in ("files", "dropped"):
         shutil.rmtree(out / name, ignore_errors=True)
         (aside / name).rename(out / name)
+
+
+@contextmanager
+def alone_in(stages_dir: Path) -> Iterator[None]:
+    """Hold the folder of the stages, and clear what a killed build left half-written.
+
+    Raises:
+        InputError: Another build is at work there.
+    """
+    with (stages_dir / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(f"another build is at work in {stages_dir.parent}") from None
+        for path in stages_dir.rglob(".*.part"):
+            path.unlink()
+        yield
 
 
 def remove_stale(stages_dir: Path, prepared: Sequence[Prepared]) -> None:
@@ -253,10 +278,11 @@ def write_table(table: pa.Table, out: Path) -> None:
 
 def _archive(path: Path) -> Archive:
     if path.is_file():
-        return Archive(path.name, path.stat().st_size, sha256_of(path))
+        return Archive(name=path.name, size_bytes=path.stat().st_size, sha256=sha256_of(path))
     files = sorted(file for file in path.rglob("*") if file.is_file() and not file.is_symlink())
     hashes = [(file.relative_to(path).as_posix(), sha256_of(file)) for file in files]
-    return Archive(path.name, sum(file.stat().st_size for file in files), _digest(hashes))
+    size_bytes = sum(file.stat().st_size for file in files)
+    return Archive(name=path.name, size_bytes=size_bytes, sha256=_digest(hashes))
 
 
 def _digest(value: object) -> str:

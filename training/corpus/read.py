@@ -6,6 +6,7 @@ import fnmatch
 import os
 import re
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,15 @@ BATCH_BYTES = 32_000_000
 BATCH_ROWS = 20_000
 
 _FROM_ARCHIVE = frozenset(
-    {"unsafe_path", "link", "special_file", "encrypted", "duplicate_path", "too_large"}
+    {
+        "unsafe_path",
+        "link",
+        "special_file",
+        "encrypted",
+        "unreadable",
+        "duplicate_path",
+        "too_large",
+    }
 )
 # Debian splits some upstreams into several tarballs: name_1.0.orig-COMPONENT.tar.xz
 _COMPONENT = re.compile(r"\.orig-([^.]+)\.tar")
@@ -68,28 +77,31 @@ def _batches(rows: Iterator[dict[str, object]]) -> Iterator[list[dict[str, objec
         batch.append(row)
         if num_bytes >= BATCH_BYTES or len(batch) >= BATCH_ROWS:
             yield batch
-            batch, num_bytes = [], 0
+            batch = []
+            num_bytes = 0
     if batch:
         yield batch
 
 
 def _rows(reading: Reading) -> Iterator[dict[str, object]]:
     excluded = [re.compile(fnmatch.translate(pattern)) for pattern in reading.exclude]
-
-    def reason_not_to_open(path: str) -> str | None:
-        if any(pattern.match(path) for pattern in excluded):
-            return "excluded"
-        return reason_by_path(path)
-
     for archive in reading.archives:
         component = _COMPONENT.search(archive.name)
         prefix = f"{component[1]}/" if component else ""
-        members = read_members(archive, reading.limits, reason_not_to_open)
-        for number, member in enumerate(members):
+        judge = partial(_reason_not_to_open, excluded=excluded, prefix=prefix)
+        for number, member in enumerate(read_members(archive, reading.limits, judge)):
             row = _row(reading.source, reading.split, f"{prefix}{member.path}", member)
             if member.reason == "duplicate_path":  # only the first of a name has the plain id
                 row["id"] = short_hash(str(row["id"]), str(number))
             yield row
+
+
+def _reason_not_to_open(path: str, *, excluded: list[re.Pattern[str]], prefix: str) -> str | None:
+    path = f"{prefix}{path}"
+    # With the slash, `*/testdata/*` also matches a folder at the top.
+    if any(pattern.match(path) or pattern.match(f"/{path}") for pattern in excluded):
+        return "excluded"
+    return reason_by_path(path)
 
 
 def _row(source: Source, split: Split, path: str, member: Member) -> dict[str, object]:

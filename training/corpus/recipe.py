@@ -53,6 +53,8 @@ class Source:
                 f"a source names {' and '.join(given) or 'no package'}; "
                 "it must have exactly one of pypi, npm, debian, directory"
             )
+        if self.kind == "directory" and self.project_name in {"", ".", ".."}:
+            raise ConfigError(f"directory {self.directory!r} has no name of its own; add project")
         if self.kind != "directory" and not all(self._name_and_version()):
             separator = _SEPARATORS[self.kind]
             raise ConfigError(

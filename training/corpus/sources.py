@@ -6,13 +6,18 @@ pip, npm and apt are configured to use; no address stands in a recipe or in this
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shlex
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
+
+from fimble.files import sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +25,7 @@ if TYPE_CHECKING:
     from training.corpus.recipe import Source
 
 TIMEOUT_S = 600.0
+_GONE = ("404", "ETARGET", "Unable to find a source package", "Can not find version")
 
 
 class FetchError(Exception):
@@ -90,21 +96,17 @@ def _from_pypi(source: Source, folder: Path) -> None:
                 file.write(chunk)
     except (HTTPError, UnpackError, OSError) as error:
         raise FetchError(f"registry_failed: {type(error).__name__}") from error
-    _check_hashes(part, links[0].hashes)
+    _check_hash(part, links[0].hash_option or {})
 
 
-def _check_hashes(path: Path, hashes: dict[str, str] | None) -> None:
-    from fimble.files import sha256_of
-
-    expected = (hashes or {}).get("sha256")
-    if expected and sha256_of(path) != expected:
+def _check_hash(path: Path, allowed: dict[str, list[str]]) -> None:
+    """Compare a file with the hash that the registry's index gives for it."""
+    if "sha256" in allowed and sha256_of(path) not in allowed["sha256"]:
         raise FetchError("hash_differs_from_registry")
 
 
 def _pip_setting(name: str) -> str | None:
     """Return a setting of pip on this machine, so that a company's own index is used."""
-    import sys
-
     command = [sys.executable, "-m", "pip", "config", "get", f"global.{name}"]
     found = subprocess.run(command, capture_output=True, text=True, check=False)
     return os.environ.get("PIP_INDEX_URL") or found.stdout.strip() or None
@@ -113,7 +115,7 @@ def _pip_setting(name: str) -> str | None:
 def _from_npm(source: Source, folder: Path) -> None:
     if shutil.which("npm") is None:
         raise FetchError("npm_is_not_installed")
-    _run(["npm", "pack", "--silent", "--ignore-scripts", source.package], folder)
+    _run(["npm", "pack", "--loglevel=error", "--ignore-scripts", source.package], folder)
 
 
 def _from_debian(source: Source, folder: Path, state: Path) -> None:
@@ -147,29 +149,40 @@ def _apt_options(state: Path) -> list[str]:
         "-o", f"Dir::Cache={state / 'cache'}",
         "-o", "APT::Sandbox::User=root",
     ]  # fmt: skip
-    if not (state / "ready").is_file():
-        for folder in (lists / "partial", state / "cache/archives/partial", state / "sources.d"):
-            folder.mkdir(parents=True, exist_ok=True)
-        _write_source_lists(Path("/etc/apt"), state)
-        _run(["apt-get", *options, "-qq", "update"], state)
-        (state / "ready").touch()
+    for folder in (lists / "partial", state / "cache/archives/partial", state / "sources.d"):
+        folder.mkdir(parents=True, exist_ok=True)
+    with (state / "lock").open("w") as lock:
+        # Sources are fetched side by side, and apt refuses two updates at once.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (state / "ready").is_file():
+            _write_source_lists(state)
+            _run(["apt-get", *options, "-qq", "update"], state)
+            (state / "ready").touch()
     return options
 
 
-def _write_source_lists(system: Path, state: Path) -> None:
+def _write_source_lists(state: Path) -> None:
     """Write the system's package lists with `deb-src` in place of `deb`."""
+    main, parts = _apt_setting("Dir::Etc::sourcelist/f"), _apt_setting("Dir::Etc::sourceparts/d")
     lines: list[str] = []
-    for path in [system / "sources.list", *sorted(system.glob("sources.list.d/*.list"))]:
+    for path in [main, *sorted(parts.glob("*.list"))]:
         if path.is_file():
             text = path.read_text(encoding="utf-8")
             lines += [f"deb-src{ln[3:]}" for ln in text.splitlines() if ln.startswith("deb ")]
     (state / "sources.list").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    for path in sorted(system.glob("sources.list.d/*.sources")):
+    for path in sorted(parts.glob("*.sources")):
         text = path.read_text(encoding="utf-8")
         changed = [
             "Types: deb-src" if ln.lower().startswith("types:") else ln for ln in text.splitlines()
         ]
         (state / "sources.d" / path.name).write_text("\n".join(changed) + "\n", encoding="utf-8")
+
+
+def _apt_setting(name: str) -> Path:
+    """Return a path of apt's configuration on this machine."""
+    command = ["apt-config", "shell", "VALUE", name]
+    found = subprocess.run(command, capture_output=True, text=True, check=True)
+    return Path(shlex.split(found.stdout)[0].removeprefix("VALUE="))
 
 
 def _run(command: list[str], folder: Path) -> None:
@@ -185,5 +198,5 @@ def _run(command: list[str], folder: Path) -> None:
     except subprocess.TimeoutExpired as error:
         raise FetchError("registry_timed_out") from error
     if done.returncode != 0:
-        gone = any(word in done.stderr for word in ("404", "E404", "Unable to find", "notarget"))
+        gone = any(word in done.stderr for word in _GONE)
         raise FetchError("not_in_registry" if gone else f"registry_failed: exit {done.returncode}")

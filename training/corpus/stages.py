@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from fimble.languages import by_name
@@ -33,7 +33,7 @@ class Step(NamedTuple):
 def decode(table: pa.Table) -> pa.Table:
     """Turn content into LF text; drop what is empty or no text."""
     table = judge(table, "decode", ("content",), _reason_not_text)
-    contents = live(table, "content")
+    contents = live(table, "content", bytes)
     texts = [None if content is None else _text_of(content) for content in contents]
     hashes = [None if text is None else _sha256(text) for text in texts]
     sizes = [
@@ -61,7 +61,7 @@ def _text_of(content: bytes) -> str:
 
 def check_licence(table: pa.Table) -> pa.Table:
     """Record each file's licence; drop what is not permissive."""
-    texts = live(table, "text")
+    texts = live(table, "text", str)
     packages = table["licence"].to_pylist()
     licences = [
         package if text is None else licence.licence_of(text, package)
@@ -108,7 +108,9 @@ def hash_code(table: pa.Table) -> pa.Table:
     """Fill `code_sha256`: equal for files that differ only in white space and comment lines."""
     hashes = [
         None if text is None else _sha256(_code_of(text, language))
-        for text, language in zip(live(table, "text"), table["language"].to_pylist(), strict=True)
+        for text, language in zip(
+            live(table, "text", str), table["language"].to_pylist(), strict=True
+        )
     ]
     return replace(table, "code_sha256", hashes)
 
@@ -133,6 +135,6 @@ def steps(parse_limit_s: float) -> tuple[Step, ...]:
         Step("licence", check_licence),
         Step("lines", check_lines),
         Step("origin", check_origin),
-        Step("syntax", lambda table: check_syntax(table, parse_limit_s)),
+        Step("syntax", partial(check_syntax, limit_s=parse_limit_s)),
         Step("hash", hash_code),
     )

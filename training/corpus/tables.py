@@ -7,13 +7,14 @@ A stage is a pure function `Table -> Table`. It never removes a row: it writes t
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+Value = TypeVar("Value", str, bytes)
 
 ANNOTATED = pa.schema([
     pa.field("id", pa.string(), nullable=False),
@@ -54,12 +55,20 @@ def short_hash(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
-def live(table: pa.Table, column: str) -> list[object]:
-    """Return the values of a column, with None for every row that is already dropped."""
-    return pc.if_else(pc.is_null(table["reason"]), table[column], None).to_pylist()
+def live(table: pa.Table, column: str, kind: type[Value]) -> list[Value | None]:
+    """Return the values of a column, with None for every row that is already dropped.
+
+    Args:
+        table: Rows of `ANNOTATED`.
+        column: Name of the column.
+        kind: Python type of its values.
+    """
+    assert kind in {str, bytes}, "what the stages look at"
+    values, reasons = table[column].to_pylist(), table["reason"].to_pylist()
+    return [value if why is None else None for value, why in zip(values, reasons, strict=True)]
 
 
-def replace(table: pa.Table, column: str, values: list[object]) -> pa.Table:
+def replace(table: pa.Table, column: str, values: Sequence[object]) -> pa.Table:
     """Return the table with other values in one column."""
     index = table.schema.get_field_index(column)
     field = table.schema.field(index)
@@ -81,7 +90,7 @@ def judge(
         reason_to_drop: Returns the reason, or None to keep the row.
     """
     stages, reasons = table["stage"].to_pylist(), table["reason"].to_pylist()
-    values = [live(table, column) for column in columns]
+    values = [table[column].to_pylist() for column in columns]
     for row, arguments in enumerate(zip(*values, strict=True)):
         if reasons[row] is not None:
             continue

@@ -41,8 +41,8 @@ def write_source(writing: Writing) -> Written:
     num_kept = num_dropped = 0
     for path in writing.annotated:
         table = _decided(pq.read_table(path), decisions)
-        is_kept = pc.is_null(table["reason"])
-        kept, dropped = table.filter(is_kept), table.filter(pc.invert(is_kept))
+        is_kept = pc.field("reason").is_null()
+        kept, dropped = table.filter(is_kept), table.filter(~is_kept)
         if kept.num_rows:
             kept_writer = kept_writer or _writer(writing.files, FILES)
             kept_writer.write_table(kept.select(FILES.names).cast(FILES))
