@@ -182,14 +182,17 @@ def test_cancelling_stops_in_the_middle_of_a_forward_pass(slow_model_folder: Pat
     assert_same(generate(engine, ids), expected)
 
 
-def ended_by_itself(engine: EmbeddedEngine) -> tuple[list[int], Result]:
-    """Return a prompt, and its text that a special token ends."""
-    return next(
-        (ids, result)
-        for size in range(1, 100)
-        if (ids := prompt(engine, prefix=SOURCE[:size]))
-        and 5 < len((result := generate(engine, ids, max_new_tokens=50)).tokens) < 50
+def ended_by_itself(engine: EmbeddedEngine) -> tuple[Sampling, Result]:
+    """Return how to draw a text that a special token ends, and the text.
+
+    The tiny model scores special tokens like any other: hot draws soon meet one.
+    """
+    ids = prompt(engine, prefix=SOURCE)
+    samplings = (Sampling(temperature=9.0, seed=seed) for seed in range(50))
+    results = (
+        (each, generate(engine, ids, max_new_tokens=50, sampling=each)) for each in samplings
     )
+    return next((sampling, each) for sampling, each in results if 5 < len(each.tokens) < 50)
 
 
 def test_a_special_token_ends_the_text(engine: EmbeddedEngine) -> None:
@@ -203,9 +206,10 @@ def test_a_special_token_ends_the_text(engine: EmbeddedEngine) -> None:
 
 
 def test_the_length_is_tested_before_the_end_token_as_in_tgi(engine: EmbeddedEngine) -> None:
-    ids, ended = ended_by_itself(engine)
+    sampling, ended = ended_by_itself(engine)
+    ids = prompt(engine, prefix=SOURCE)
 
-    cut = generate(engine, ids, max_new_tokens=len(ended.tokens))
+    cut = generate(engine, ids, max_new_tokens=len(ended.tokens), sampling=sampling)
 
     assert cut.ids == ended.ids
     assert cut.tokens[-1].finish is FinishReason.LENGTH
@@ -215,26 +219,30 @@ def test_a_stop_text_ends_after_the_token_that_ends_with_it(slow_model_folder: P
     engine = EmbeddedEngine(slow_model_folder, num_threads=1)
     ids = prompt(engine, prefix=SOURCE[:60])
     free = generate(engine, ids, max_new_tokens=30)
-    stop = "".join(token.text for token in free.tokens[3:6])
-    assert len(stop) > 1
+    stop = free.text[len(free.text) // 2 :][:2]
+    texts = ["".join(token.text for token in free.tokens[:count]) for count in range(31)]
+    expected = next(n for n, text in enumerate(texts) if text.endswith((stop, f"{stop}\n")))
+    assert 0 < expected < 30
 
     stopped = generate(engine, ids, max_new_tokens=30, stop=("never", stop))
 
-    assert stopped.text.endswith(stop)
-    assert len(stopped.tokens) <= 6
+    assert stopped.ids == free.ids[:expected]
     assert stopped.tokens[-1].finish is FinishReason.STOP_SEQUENCE
-    assert free.ids[: len(stopped.ids)] == stopped.ids
 
 
-def test_text_comes_in_whole_characters(slow_model_folder: Path) -> None:
-    """Random models write random bytes: many broken characters, and halves that never come."""
-    engine = EmbeddedEngine(slow_model_folder, num_threads=1)
-    result = generate(engine, prompt(engine, prefix="🙂🙂🙂"), max_new_tokens=150)
+def test_text_comes_in_whole_characters(engine: EmbeddedEngine) -> None:
+    """Hot draws give random bytes: many broken characters, and halves that never come."""
+    ids = prompt(engine, prefix="🙂🙂🙂")
+    wholes = []
+    for seed in range(30):
+        result = generate(
+            engine, ids, max_new_tokens=40, sampling=Sampling(temperature=9.0, seed=seed)
+        )
+        data = b"".join(engine.vocabulary.token_bytes(token_id) for token_id in result.ids)
+        wholes.append(codecs.getincrementaldecoder("utf-8")(errors="replace").decode(data))
+        assert "".join(t.text for t in result.tokens if not t.is_special) == wholes[-1]
 
-    data = b"".join(engine.vocabulary.token_bytes(token_id) for token_id in result.ids)
-    whole = codecs.getincrementaldecoder("utf-8")(errors="replace").decode(data)
-    assert "\ufffd" in whole
-    assert result.text == whole
+    assert any("\ufffd" in whole for whole in wholes)
 
 
 def test_a_context_is_filled_to_the_last_token(slow_model_folder: Path) -> None:
