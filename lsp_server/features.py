@@ -60,6 +60,7 @@ class FimbleServer(LanguageServer):
         self.messages: list[str] = []
         """What to tell the user as soon as the editor listens."""
         self._tasks: set[asyncio.Task[None]] = set()
+        self._ending: asyncio.Task[None] | None = None
         for method in _KEPT_BY_SESSION:
             self.protocol.fm.builtin_features.pop(method)
 
@@ -87,13 +88,19 @@ class FimbleServer(LanguageServer):
         task.add_done_callback(self._tasks.discard)
 
     async def end(self) -> None:
-        """End the session, and write the events that wait."""
-        session, self.session = self.session, None
-        outbox, self.outbox = self.outbox, None
-        if session is not None:
-            await session.close()
-        if outbox is not None:
-            await asyncio.to_thread(outbox.close)
+        """End the session and write the events that wait, once.
+
+        Editors may leave while the session ends; whoever comes second waits for the first.
+        """
+        if self._ending is None:
+            self._ending = asyncio.create_task(self._end())
+        await asyncio.shield(self._ending)
+
+    async def _end(self) -> None:
+        if self.session is not None:
+            await self.session.close()
+        if self.outbox is not None:
+            await asyncio.to_thread(self.outbox.close)
 
 
 _KEPT_BY_SESSION = (

@@ -185,6 +185,21 @@ async def test_an_editor_that_dies_ends_the_session_in_order(start: Start, spool
     assert kinds == ["session_started", "served", "resolved", "session_ended"]
 
 
+async def test_an_editor_that_leaves_without_waiting_loses_no_event(
+    start: Start, tgi: TgiScript, spool: Path
+) -> None:
+    tgi.delay_s = 0.05
+    client = await start()
+    client.open(HEAD)
+    client.ask((1, 0))
+    await until(lambda: len(tgi.prompts) == 1)
+    client.send("shutdown", None)
+    client.notify("exit", None)
+    client.process.stdin.close()
+    await asyncio.wait_for(client.process.wait(), 30)
+    assert [event["ev"] for event in events_in(spool)] == ["session_started", "session_ended"]
+
+
 async def test_sigterm_ends_the_session_in_order(start: Start, spool: Path) -> None:
     client = await start()
     await client.settle()
