@@ -48,7 +48,7 @@ _COMPILED = re.compile(
     r"|__webpack_require__|^//[#@] sourceMappingURL=",
     re.MULTILINE,
 )
-# Source: Lozhkov et al. 2024 (StarCoder 2), section 3.3, "encoded data".
+# Source: Lozhkov et al. 2024 (StarCoder 2), "Encoded data filter", arXiv:2402.19173.
 _ENCODED = (
     re.compile(rb"[a-zA-Z0-9+/\n=]{64,}"),
     re.compile(rb"(?:\b(?:0x|\\x)?[0-9a-fA-F]{2}(?:,|\b\s*)){8,}"),
@@ -84,9 +84,8 @@ def reason_by_path(path: str) -> str | None:
 def reason_by_lines(text: str) -> str | None:
     """Return why the shape of the lines or the mix of characters keeps a text out, or None.
 
-    Source: Chen et al. 2021 (Codex), section 3.1, and Li et al. 2023 (StarCoder), section 3.1, for
-    the line lengths and the alphanumeric share; Huang et al. 2024 (OpenCoder), appendix A, for the
-    share of digits; Lozhkov et al. 2024 (StarCoder 2), section 3.3, for encoded data.
+    Source: line lengths and alphanumeric share, Chen et al. 2021 (Codex), section 3.1; share of
+    digits, the rules of OpenCoder's data pipeline; encoded data, Lozhkov et al. 2024 (StarCoder 2).
     """
     lines = text.split("\n")
     if max(map(len, lines)) > MAX_LINE_CHARS:

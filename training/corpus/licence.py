@@ -15,7 +15,7 @@ PERMISSIVE = frozenset({
     "0BSD", "AFL-2.1", "Apache-2.0", "BlueOak-1.0.0", "BSD-1-Clause", "BSD-2-Clause",
     "BSD-2-Clause-Patent", "BSD-3-Clause", "BSD-3-Clause-Clear", "BSD-4-Clause-UC", "BSL-1.0",
     "CC0-1.0", "curl", "HPND", "ICU", "ISC", "libpng-2.0", "MIT", "MIT-0", "MIT-CMU",
-    "NCSA", "PostgreSQL", "PSF-2.0", "Python-2.0", "Ruby", "TCL", "Unicode-3.0",
+    "NCSA", "PostgreSQL", "PSF-2.0", "Python-2.0", "TCL", "Unicode-3.0",
     "Unicode-DFS-2016", "Unlicense", "blessing", "X11", "Zlib",
 })  # fmt: skip
 """SPDX identifiers that ask for no more than attribution."""
