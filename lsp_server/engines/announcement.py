@@ -34,7 +34,7 @@ class Announcement:
 
 def lock_path(announce: Path) -> Path:
     """Return the lock that the engine of an announcement holds while it runs."""
-    return announce.with_suffix(".running")
+    return announce.with_name(f"{announce.name}.running")
 
 
 def write_announcement(path: Path, announcement: Announcement) -> None:

@@ -131,7 +131,8 @@ class KeyValueSequence:
         total = past_tokens + len(new_ids)
         assert total <= self._context_tokens
         del self.ids[past_tokens:]
-        self._binding.bind_cpu_input("input_ids", np.array([new_ids], np.int64))
+        ids = np.array([new_ids], np.int64)  # bound, not copied: it must outlive the run
+        self._binding.bind_cpu_input("input_ids", ids)
         self._binding.bind_cpu_input("attention_mask", self._mask[:, :total])
         try:
             self._session.run_with_iobinding(self._binding, cancellation.options)

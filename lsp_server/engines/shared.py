@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,13 +57,18 @@ class EngineLaunch:
 
     @property
     def announce(self) -> Path:
-        """Announcement of the engine; the host's name is in it because homes may be shared."""
-        return self.state_folder / f"engine-{socket.gethostname()}-{self.model_digest}.json"
+        """Announcement of the engine.
+
+        Its name holds the host, because homes may be shared between machines, and our version,
+        because an engine of the last one may still run after an update.
+        """
+        parts = ("engine", socket.gethostname(), version("fimble"), self.model_digest)
+        return self.state_folder / f"{'-'.join(parts)}.json"
 
     @property
     def log(self) -> Path:
         """What the engine prints; no code of users."""
-        return self.announce.with_suffix(".log")
+        return self.announce.with_name(f"{self.announce.name}.log")
 
 
 def engine_for(settings: EngineSettings) -> Engine:
@@ -173,7 +179,7 @@ def find_or_start(launch: EngineLaunch, clock: Clock) -> Announcement:
     if found is not None:
         return found
     deadline_ms = clock.monotonic_ms() + START_LIMIT_MS
-    starting = FileLock(launch.announce.with_suffix(".starting"))
+    starting = FileLock(launch.announce.with_name(f"{launch.announce.name}.starting"))
     while not starting.try_acquire():
         _wait(launch, clock, deadline_ms)
     try:
