@@ -1,7 +1,7 @@
 """How long a completion takes: python bench/engine_latency.py [--model DIR] [--rounds N].
 
-Prints one table: milliseconds to the first token and to 16 tokens, median and best, for a prompt of some 900
-tokens, in process and over HTTP, with one and two threads.
+Prints one table: milliseconds to the first token and to 16 tokens, median and best, for a prompt of
+some 900 tokens, in process and over HTTP, with one and two threads.
 
     cold           nothing of the prompt is cached
     keystroke      the same prompt with some three more tokens typed
