@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 import time
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +24,8 @@ ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "editors" / "neovim" / "init.lua"
 BODY = ["return", " a", " +", " b", "\n", "\n", "\n", "def"]
 LIMIT_S = 30.0
+_ATTACHED: list[pynvim.Nvim] = []
+"""pynvim leaves its pipes to the garbage collector, which would fail a later test: none comes."""
 
 
 class Editor:
@@ -121,14 +121,10 @@ def editor(neovim: Path, tgi: TgiScript, tmp_path: Path) -> Iterator[Editor]:
     variables = {"PATH": path, **{name: str(tmp_path / value) for name, value in folders.items()}}
     command = ["env", *(f"{name}={value}" for name, value in variables.items())]
     command += [str(neovim), "--embed", "--headless", "-n", "-i", "NONE", "-u", str(CONFIG)]
-    editor = Editor(pynvim.attach("child", argv=command), tmp_path)
-    yield editor
-    with warnings.catch_warnings():
-        # pynvim leaves its pipes to the garbage collector, which would speak up in a later test.
-        warnings.simplefilter("ignore", ResourceWarning)
-        editor.nvim.close()
-        del editor.nvim
-        gc.collect()
+    nvim = pynvim.attach("child", argv=command)
+    _ATTACHED.append(nvim)
+    yield Editor(nvim, tmp_path)
+    nvim.close()
 
 
 def leave(editor: Editor) -> None:
