@@ -168,7 +168,7 @@ def to_record(event: Event, envelope: Envelope) -> dict[str, object]:
     }
 
 
-def field_types(kind: type[Event]) -> dict[str, str]:
+def field_types(kind: type[Event | Envelope]) -> dict[str, str]:
     """Return name and type (`str`, `int`, `float`) of each field that `kind` writes."""
     plain = {"int": "int", "float": "float"}
     return {f.name: plain.get(str(f.type), "str") for f in dataclasses.fields(kind)}

@@ -1,0 +1,157 @@
+"""`fimble telemetry`: merge what editors recorded, query it, and see what is missing."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import sys
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+import duckdb
+
+from fimble.clock import SystemClock
+from fimble.errors import InputError
+from fimble.paths import spool_dir, warehouse_dir
+from telemetry.doctor import examine, report_lines
+from telemetry.merge import WAIT_S, MergeReport, merge
+from telemetry.reader import reading, single_query
+from telemetry.tables import Format, write_csv, write_json, write_table
+from telemetry.views import quoted
+from telemetry.warehouse import Warehouse
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+    from telemetry.tables import Row
+
+_ROWS_AT_ONCE = 1000
+_WRITERS = {Format.TABLE: write_table, Format.CSV: write_csv, Format.JSON: write_json}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verbs of `fimble telemetry`."""
+    verbs = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    merging = verbs.add_parser("merge", help="move recorded events from the spool to the warehouse")
+    merging.add_argument("--json", action="store_true", help="print one JSON document")
+    sql = verbs.add_parser("sql", help="query events, sessions, completions and metrics")
+    sql.add_argument("query", help="one statement of SQL that only reads")
+    sql.add_argument("--format", choices=list(Format), default=Format.TABLE, type=str)
+    sql.add_argument("--out", type=Path, metavar="FILE", help="write there, not to standard output")
+    doctor = verbs.add_parser("doctor", help="say what was recorded and what is missing")
+    doctor.add_argument("--json", action="store_true", help="print one JSON document")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do what the action says; return 0.
+
+    Raises:
+        InputError: The SQL is wrong or would change something, or a file cannot be written.
+    """
+    warehouse = Warehouse(warehouse_dir())
+    match arguments.action:
+        case "merge":
+            _merge(warehouse, as_json=arguments.json)
+        case "sql":
+            _merge_if_possible(warehouse)
+            with _one_message():
+                _sql(warehouse, arguments.query, Format(arguments.format), arguments.out)
+        case _:
+            _merge_if_possible(warehouse)
+            _doctor(warehouse, as_json=arguments.json)
+    return 0
+
+
+def _merge(warehouse: Warehouse, *, as_json: bool) -> None:
+    try:
+        report = merge(spool_dir(), warehouse, SystemClock(), wait_s=WAIT_S)
+    except OSError as error:
+        raise InputError(f"cannot merge into {warehouse.folder}: {error}") from error
+    if report is None:
+        raise InputError(f"another process has been merging into {warehouse.folder} for {WAIT_S} s")
+    _say(json.dumps(dataclasses.asdict(report), indent=2) if as_json else _summary(report))
+
+
+def _summary(report: MergeReport) -> str:
+    """Return what a merge did, in a line, and a line for each thing to know."""
+    lines = [f"merged {report.num_events} events of {report.num_segments} segments"]
+    facts = {
+        "events were there already": report.num_duplicates,
+        "segments of processes that died were closed": report.num_adopted,
+        "torn last lines were left out": report.num_torn,
+        "damaged lines were kept aside": report.num_damaged,
+        "events of another release were kept aside": report.num_unknown,
+    }
+    lines += [f"{count} {fact}" for fact, count in facts.items() if count]
+    return "\n".join([*lines, *(f"cannot read {problem}" for problem in report.unreadable)])
+
+
+def _merge_if_possible(warehouse: Warehouse) -> None:
+    """Merge, unless another process does or the warehouse is read-only: reading works anyway."""
+    with contextlib.suppress(PermissionError):
+        merge(spool_dir(), warehouse, SystemClock(), wait_s=0.0)
+
+
+@contextlib.contextmanager
+def _one_message() -> Iterator[None]:
+    """Turn errors of SQL and of the output file into one message each."""
+    try:
+        yield
+    except duckdb.Error as error:
+        raise InputError(str(error).rstrip()) from error
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            raise
+        raise InputError(f"cannot write the result: {error}") from error
+
+
+def _sql(warehouse: Warehouse, text: str, fmt: Format, out: Path | None) -> None:
+    """Run a query and write its result."""
+    if fmt is Format.PARQUET and out is None:
+        raise InputError("--format parquet needs --out FILE")
+    part = out.absolute().with_name(f".{out.name}.{os.getpid()}.part") if out else None
+    with reading(spool_dir(), warehouse, output=part) as connection:
+        query = single_query(connection, text)
+        if out is None or part is None:
+            _write_rows(connection, query, fmt, sys.stdout)
+            return
+        try:
+            _write_file(connection, query, fmt, part)
+            part.replace(out)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def _write_file(connection: duckdb.DuckDBPyConnection, query: str, fmt: Format, path: Path) -> None:
+    if fmt is Format.PARQUET:
+        options = "(format parquet, compression zstd, use_tmp_file false)"
+        connection.execute(f"copy ({query}\n) to {quoted(os.fspath(path))} {options}")
+        return
+    with path.open("w", encoding="utf-8", newline="") as file:
+        _write_rows(connection, query, fmt, file)
+
+
+def _write_rows(
+    connection: duckdb.DuckDBPyConnection, query: str, fmt: Format, out: IO[str]
+) -> None:
+    result = connection.execute(query)
+    names = [column[0] for column in result.description or []]
+    _WRITERS[fmt](names, _rows(result), out)
+
+
+def _rows(result: duckdb.DuckDBPyConnection) -> Iterator[Row]:
+    while rows := result.fetchmany(_ROWS_AT_ONCE):
+        yield from rows
+
+
+def _doctor(warehouse: Warehouse, *, as_json: bool) -> None:
+    findings = examine(spool_dir(), warehouse)
+    lines = report_lines(findings)
+    _say(json.dumps(dataclasses.asdict(findings), indent=2) if as_json else "\n".join(lines))
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")

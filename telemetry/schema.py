@@ -1,0 +1,94 @@
+"""What a recorded line must look like, and the columns that it becomes.
+
+Kinds and fields come from `fimble.events`; nothing here repeats them. A line that does not fit is
+never lost: it is counted, and kept aside as it is.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from enum import StrEnum
+
+from fimble.events import EVENT_KINDS, SCHEMA_VERSION, Envelope, field_types
+
+_SQL_TYPES = {"str": "varchar", "int": "bigint", "float": "double"}
+_ENVELOPE = field_types(Envelope)
+_FIELDS = {kind.kind: {**_ENVELOPE, **field_types(kind)} for kind in EVENT_KINDS}
+_MAX_BIGINT = 2**63 - 1
+_MAX_WALL_MS = 253_402_300_799_999  # the end of the year 9999
+
+COLUMNS: dict[str, str] = {
+    "ev": "varchar",
+    **{name: _SQL_TYPES[plain] for fields in _FIELDS.values() for name, plain in fields.items()},
+}
+"""Every column of an event, by name, with its SQL type: the fields of all kinds."""
+
+
+class Flaw(StrEnum):
+    """Why a line is not an event."""
+
+    TORN = "torn"
+    """The last line of a segment, cut off in the middle: its writer died."""
+    DAMAGED = "damaged"
+    """Not an object with the fields that its kind has."""
+    UNKNOWN = "unknown"
+    """Another schema version or kind: written by another release."""
+
+
+Record = dict[str, object]
+"""One event as it is stored: only the fields that its kind has."""
+
+
+def parse(line: bytes, *, is_last: bool) -> Record | Flaw:
+    """Return the event in a line, or what is wrong with it.
+
+    Args:
+        line: One line with its line end, if it has one.
+        is_last: No line follows in the segment.
+    """
+    is_torn = is_last and not line.endswith(b"\n")
+    try:
+        table = json.loads(line, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        return Flaw.TORN if is_torn else Flaw.DAMAGED
+    if not isinstance(table, dict):
+        return Flaw.TORN if is_torn else Flaw.DAMAGED
+    fields = _FIELDS.get(str(table.get("ev")))
+    if fields is None or table.get("v") != SCHEMA_VERSION:
+        return Flaw.UNKNOWN if isinstance(table.get("v"), int) else Flaw.DAMAGED
+    if not all(_fits(table.get(name), plain) for name, plain in fields.items()):
+        return Flaw.DAMAGED
+    if table["seq"] < 0 or not 0 <= table["ts_wall_ms"] <= _MAX_WALL_MS or not table["session_id"]:
+        return Flaw.DAMAGED
+    return {"ev": table["ev"], **{name: table[name] for name in fields}}
+
+
+def _refuse_constant(name: str) -> object:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _fits(value: object, plain: str) -> bool:
+    """Return whether a JSON value can be stored as `str`, `int` or `float`."""
+    match plain:
+        case "str":
+            return isinstance(value, str) and _is_unicode(value)
+        case "int":
+            return type(value) is int and abs(value) <= _MAX_BIGINT
+        case _:
+            return type(value) in {int, float} and _is_finite(value)
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, int | float) and abs(value) <= _MAX_BIGINT and math.isfinite(value)
+
+
+def _is_unicode(text: str) -> bool:
+    """Return whether `text` can be written as UTF-8: it holds no half of a surrogate pair."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,105 @@
+"""Reading the spool: which segments there are, who still writes them, what is in them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from fimble.spool import CLOSED_SUFFIX, OPEN_SUFFIX, closed_name, try_lock
+from telemetry.schema import Flaw, Record, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@dataclass(slots=True, kw_only=True)
+class Content:
+    """What one segment holds."""
+
+    size_bytes: int
+    records: list[Record] = field(default_factory=list)
+    aside: list[bytes] = field(default_factory=list)
+    """Lines that are no events, as they are."""
+    flaws: Counter[Flaw] = field(default_factory=Counter)
+
+
+def adopt_orphans(spool: Path) -> int:
+    """Close the segments whose writers died, and return how many."""
+    return sum(_adopt(path) for path in sorted(spool.glob(f"*{OPEN_SUFFIX}")))
+
+
+def closed_segments(spool: Path) -> list[Path]:
+    """Return the segments that nobody writes any more, in the order of their names."""
+    return sorted(spool.glob(f"*{CLOSED_SUFFIX}"))
+
+
+def read_segment(path: Path) -> Content:
+    """Return what a closed segment holds.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    data = path.read_bytes()
+    content = Content(size_bytes=len(data))
+    for line, is_last in _lines(data):
+        parsed = parse(line, is_last=is_last)
+        if isinstance(parsed, Flaw):
+            content.flaws[parsed] += 1
+            content.aside.append(line)
+        else:
+            content.records.append(parsed)
+    return content
+
+
+def read_all_now(spool: Path) -> dict[str, list[Record]]:
+    """Return the events in every segment, closed or not, by the name it has when closed.
+
+    A line that is being written is left out. A segment that disappears meanwhile was merged; who
+    reads the manifest after this call finds its events there.
+    """
+    found: dict[str, list[Record]] = {}
+    for path in sorted([*spool.glob(f"*{OPEN_SUFFIX}"), *spool.glob(f"*{CLOSED_SUFFIX}")]):
+        name = closed_name(path.name)
+        for candidate in (path, path.with_name(name)):  # it may be closed just now
+            with contextlib.suppress(FileNotFoundError, PermissionError):
+                found[name] = read_segment(candidate).records
+                break
+    return found
+
+
+def _adopt(path: Path) -> bool:
+    """Rename an open segment if its lock is free, and say whether it was."""
+    try:
+        descriptor = os.open(path, os.O_RDWR)
+    except OSError:  # closed by its writer just now, or not ours
+        return False
+    try:
+        if not try_lock(descriptor) or not _is_at(path, descriptor):
+            return False
+        path.rename(path.with_name(closed_name(path.name)))
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    """Return whether the file we locked still has this name."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
+
+
+def _lines(data: bytes) -> Iterator[tuple[bytes, bool]]:
+    """Yield each line with its line end, and whether it is the last."""
+    start = 0
+    while start < len(data):
+        end = data.find(b"\n", start) + 1 or len(data)
+        yield data[start:end], end == len(data)
+        start = end

@@ -1,0 +1,143 @@
+"""The warehouse: merged events as one Parquet file a day, and the manifest that names them.
+
+    manifest.json    which files count, and which segments are in them; replaced whole
+    events/*.parquet <day>.<generation>.parquet; written once, never changed
+    aside/*.jsonl    lines that are no events of this release, by segment
+    fimble.duckdb    views and metrics over the files, for any DuckDB client; replaced whole
+    merge.lock       held by the one process that merges
+
+Nothing counts before the manifest says so. A file that a newer one replaces stays for
+`GRACE_MS`, so that a query which started before goes on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from fimble.config import from_table
+from fimble.errors import ConfigError, InputError
+from fimble.files import write_json
+from fimble.spool import try_lock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+FORMAT_VERSION = 1
+GRACE_MS = 3_600_000
+"""Longer than the longest query."""
+LOCK_POLL_S = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DayFile:
+    """The events of one day, UTC."""
+
+    name: str
+    num_events: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentEntry:
+    """A segment that was merged."""
+
+    size_bytes: int
+    num_events: int
+    num_duplicates: int
+    """Events that were there already."""
+    num_torn: int
+    num_damaged: int
+    num_unknown: int
+    """Events of another schema version or kind, kept aside."""
+    days: tuple[str, ...]
+    """Its events are in the files of these days."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """What the warehouse holds."""
+
+    format_version: int = FORMAT_VERSION
+    generation: int = 0
+    """Grows by one with every merge."""
+    days: dict[str, DayFile] = field(default_factory=dict)
+    segments: dict[str, SegmentEntry] = field(default_factory=dict)
+    retired: dict[str, int] = field(default_factory=dict)
+    """Files that were replaced, with the time when (Unix ms)."""
+
+    def __post_init__(self) -> None:
+        if self.format_version != FORMAT_VERSION:
+            raise ConfigError(
+                f"format_version is {self.format_version}; this release reads {FORMAT_VERSION}"
+            )
+
+
+class Warehouse:
+    """The files of one warehouse."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.events = folder / "events"
+        self.aside = folder / "aside"
+        self.database = folder / "fimble.duckdb"
+        self._manifest = folder / "manifest.json"
+        self._lock = folder / "merge.lock"
+
+    def manifest(self) -> Manifest:
+        """Return the manifest; an empty one where nothing was merged yet.
+
+        Raises:
+            InputError: The manifest is damaged, or of another release.
+        """
+        try:
+            table = json.loads(self._manifest.read_text(encoding="utf-8"))
+            return from_table(Manifest, table, where=str(self._manifest))
+        except FileNotFoundError:
+            return Manifest()
+        except (ValueError, TypeError, AttributeError) as error:
+            raise InputError(f"{self._manifest} is damaged: {error}") from error
+
+    def save(self, manifest: Manifest) -> None:
+        """Make `manifest` the one that counts."""
+        write_json(self._manifest, dataclasses.asdict(manifest))
+        sync_folder(self.folder)
+
+    def files(self, manifest: Manifest) -> list[Path]:
+        """Return the files that count, by day."""
+        return [self.events / day.name for _, day in sorted(manifest.days.items())]
+
+    @contextlib.contextmanager
+    def merging(self, *, wait_s: float) -> Iterator[bool]:
+        """Hold the lock of the one process that merges.
+
+        Args:
+            wait_s: Wait for another process so long; 0 tries once.
+
+        Yields: Whether we have it.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT, 0o600)
+        deadline_s = time.monotonic() + wait_s
+        try:
+            while not (is_ours := try_lock(descriptor)) and time.monotonic() < deadline_s:
+                time.sleep(LOCK_POLL_S)
+            yield is_ours
+        finally:
+            os.close(descriptor)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in `folder` survive a power loss, where the system can."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
