@@ -1,7 +1,8 @@
 """How long a completion takes: python bench/engine_latency.py [--model DIR] [--rounds N].
 
 Prints one table: milliseconds to the first token and to 16 tokens, median and best, for a prompt of
-some 900 tokens, in process and over HTTP, with one and two threads.
+some 900 tokens, in process and over HTTP, with one and two threads. A text that ends before its
+sixteenth token counts with its own pace; one of a single token does not count.
 
     cold           nothing of the prompt is cached
     keystroke      the same prompt with some three more tokens typed
@@ -15,6 +16,7 @@ import argparse
 import asyncio
 import contextlib
 import itertools
+import math
 import os
 import platform
 import signal
@@ -57,6 +59,7 @@ class Sample(NamedTuple):
 
     first_ms: float
     whole_ms: float
+    """To `NEW_TOKENS` tokens, at the pace of those that came; NaN if there was but one."""
     prompt_tokens: int
 
 
@@ -137,7 +140,7 @@ class InProcess:
             for event in self._engine.generate(generation, Cancellation())
             if isinstance(event, GeneratedToken)
         ]
-        return Sample(times[0], times[-1], len(generation.prompt_ids))
+        return _sample(times, len(generation.prompt_ids))
 
     def _generation(self, prompt: Prompt) -> Generation:
         fim_format = FORMATS[self._engine.manifest.fim_format]
@@ -174,7 +177,14 @@ class OverHttp:
                 prompt_tokens = item.prompt_tokens
             else:
                 times.append(CLOCK.monotonic_ms() - start_ms)
-        return Sample(times[0], times[-1], prompt_tokens)
+        return _sample(times, prompt_tokens)
+
+
+def _sample(times_ms: list[float], prompt_tokens: int) -> Sample:
+    """Return the sample of a text whose tokens came at `times_ms`."""
+    first_ms, gaps = times_ms[0], len(times_ms) - 1
+    pace_ms = (times_ms[-1] - first_ms) / gaps if gaps else math.nan
+    return Sample(first_ms, first_ms + pace_ms * (NEW_TOKENS - 1), prompt_tokens)
 
 
 async def measure(driver: Driver, rounds: int) -> dict[str, list[Sample]]:
@@ -244,7 +254,7 @@ def table(columns: dict[str, dict[str, list[Sample]]]) -> Iterator[str]:
 
 def _cell(samples: list[Sample]) -> str:
     first = [sample.first_ms for sample in samples]
-    whole = [sample.whole_ms for sample in samples]
+    whole = [sample.whole_ms for sample in samples if not math.isnan(sample.whole_ms)] or [math.nan]
     median = f"{statistics.median(first):.0f} / {statistics.median(whole):.0f}"
     return f"{median} ({min(first):.0f} / {min(whole):.0f})"
 
