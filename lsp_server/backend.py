@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from fimble.fim import FimFormat
     from fimble.settings import EngineSettings
 
+START_TIMEOUT_S = 75.0
+"""An engine that reads a large model from a slow disk may need a minute."""
 ANSWER_TIMEOUT_S = 30.0
 """An engine that is silent for so long is given up."""
 _ENGINES = "lsp_server.engines.shared"
@@ -68,10 +70,10 @@ class Backend:
 
     async def _said_in_time(self, engine: Engine) -> EngineInfo:
         try:
-            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+            async with asyncio.timeout(START_TIMEOUT_S):
                 return await engine.info()
         except TimeoutError:
-            raise _silence() from None
+            raise _silence(START_TIMEOUT_S) from None
         except EngineUnavailableError:
             await self._forget()
             raise
@@ -121,9 +123,9 @@ async def _in_time(items: AsyncGenerator[Token | Finish]) -> AsyncGenerator[Toke
         except StopAsyncIteration:
             return
         except TimeoutError:
-            raise _silence() from None
+            raise _silence(ANSWER_TIMEOUT_S) from None
         yield item
 
 
-def _silence() -> EngineUnavailableError:
-    return EngineUnavailableError(f"the engine has said nothing for {ANSWER_TIMEOUT_S:.0f} s")
+def _silence(limit_s: float) -> EngineUnavailableError:
+    return EngineUnavailableError(f"the engine has said nothing for {limit_s:.0f} s")
