@@ -114,6 +114,9 @@ class EngineThread:
 
     def _work(self) -> None:
         while not self._is_stopping:
+            # First, so that what comes next finds the sequence of what it replaces.
+            for job in [each for each in self._running if each.cancellation.is_cancelled]:
+                self._drop(job)
             self._admit()
             if self._running:
                 self._advance(min(self._running, key=lambda job: job.cost))
@@ -139,9 +142,6 @@ class EngineThread:
     def _advance(self, job: Job) -> None:
         """Let a job do one step."""
         assert job.steps is not None
-        if job.cancellation.is_cancelled:
-            self._drop(job)
-            return
         try:
             event = next(job.steps)
         except CancelledGenerationError:

@@ -73,6 +73,15 @@ def server(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield process
 
 
+@pytest.fixture(scope="module")
+def slow_server(
+    slow_model_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ServeProcess]:
+    """A server with the slow model; all tests of a module share it."""
+    with serving(slow_model_folder, tmp_path_factory.mktemp("slow-server")) as process:
+        yield process
+
+
 @pytest.fixture
 def damaged(model_folder: Path, tmp_path: Path) -> DamagedFolder:
     """A copy of the tiny model to break."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -38,10 +37,18 @@ class ServeProcess:
 
     def metric(self, name: str) -> int:
         """Return one number of `/metrics`; 0 for one that is not there."""
+        return self._numbers().get(name, 0)
+
+    def _numbers(self) -> dict[str, int]:
         with urllib.request.urlopen(f"{self.url}/metrics") as answer:  # noqa: S310 - loopback
-            text = answer.read().decode()
-        found = re.search(rf"^{re.escape(name)} (\S+)$", text, re.MULTILINE)
-        return int(float(found.group(1))) if found else 0
+            lines = answer.read().decode().splitlines()
+        samples = (line.rpartition(" ") for line in lines if not line.startswith("#"))
+        return {name: int(float(value)) for name, _, value in samples}
+
+    def since_now(self) -> Callable[[str], int]:
+        """Return a function that says by how much a number of `/metrics` has grown."""
+        before = self._numbers()
+        return lambda name: self.metric(name) - before.get(name, 0)
 
     def end(self) -> int:
         """Tell it to end, and return its exit code."""

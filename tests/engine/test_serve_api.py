@@ -483,45 +483,48 @@ async def test_metrics_have_tgis_names_and_add_up(
         assert int(counts[-1]) == server.metric(f"tgi_request_{name}_count") > 0
 
 
-async def test_a_short_request_does_not_wait_for_a_long_one(
-    slow_model_folder: Path, tmp_path: Path
-) -> None:
+async def test_a_short_request_does_not_wait_for_a_long_one(slow_server: ServeProcess) -> None:
     """The long one would need 1,500 tokens; the short one is answered after a few of them."""
-    with serving(slow_model_folder, tmp_path) as slow:
-        async with aiohttp.ClientSession(slow.url, headers=slow.headers) as http:
-            body = {"inputs": "a", "parameters": {"max_new_tokens": 1500}}
-            async with http.post("/generate_stream", json=body) as long:
-                await long.content.readline()
+    grown = slow_server.since_now()
+    body = {"inputs": "a", "parameters": {"max_new_tokens": 1500}}
+    async with (
+        aiohttp.ClientSession(slow_server.url, headers=slow_server.headers) as http,
+        http.post("/generate_stream", json=body) as long,
+    ):
+        await long.content.readline()
 
-                short = await generated(http, "b", max_new_tokens=3)
+        short = await generated(http, "b", max_new_tokens=3)
 
-                assert short["details"]["generated_tokens"] == 3
-                assert slow.metric("fimble_generated_tokens_total") < 300
-                assert slow.metric("tgi_batch_current_size") == 1
+        assert short["details"]["generated_tokens"] == 3
+        assert grown("fimble_generated_tokens_total") < 300
+        assert slow_server.metric("tgi_batch_current_size") == 1
 
 
-async def test_a_full_server_refuses_and_goes_on(slow_model_folder: Path, tmp_path: Path) -> None:
+async def test_a_full_server_refuses_and_goes_on(slow_server: ServeProcess) -> None:
+    while slow_server.metric("tgi_batch_current_size"):
+        await asyncio.sleep(0.01)
+    grown = slow_server.since_now()
     body = {"inputs": "a", "parameters": {"max_new_tokens": 1500}}
     error = {"error": "Model is overloaded", "error_type": "overloaded"}
-    with serving(slow_model_folder, tmp_path) as slow:
-        connector = aiohttp.TCPConnector(limit=0)
-        async with aiohttp.ClientSession(
-            slow.url, headers=slow.headers, connector=connector
-        ) as http:
-            streams = [await http.post("/generate_stream", json=body) for _ in range(16)]
-            await asyncio.gather(*(stream.content.readline() for stream in streams[:8]))
-            assert slow.metric("tgi_queue_size") == 16 - slow.metric("tgi_batch_current_size") > 0
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(
+        slow_server.url, headers=slow_server.headers, connector=connector
+    ) as http:
+        streams = [await http.post("/generate_stream", json=body) for _ in range(16)]
+        await asyncio.gather(*(stream.content.readline() for stream in streams[:8]))
+        running = slow_server.metric("tgi_batch_current_size")
+        assert slow_server.metric("tgi_queue_size") == 16 - running > 0
 
-            async with http.post("/generate", json=body) as answer:
-                assert (answer.status, await answer.json()) == (429, error)
-            async with http.post("/generate_stream", json=body) as answer:
-                assert answer.status == 200
-                assert json.loads((await answer.read())[5:]) == error
+        async with http.post("/generate", json=body) as answer:
+            assert (answer.status, await answer.json()) == (429, error)
+        async with http.post("/generate_stream", json=body) as answer:
+            assert answer.status == 200
+            assert json.loads((await answer.read())[5:]) == error
 
-            for stream in streams:
-                stream.close()
-            while slow.metric("fimble_cancelled_requests_total") < 16:
-                await asyncio.sleep(0.02)
-            assert (await generated(http, "b"))["details"]["generated_tokens"] == 5
-            assert slow.metric('tgi_request_failure{err="overloaded"}') == 2
-            assert slow.metric('tgi_request_failure{err="dropped"}') == 16
+        for stream in streams:
+            stream.close()
+        while grown("fimble_cancelled_requests_total") < 16:
+            await asyncio.sleep(0.02)
+        assert (await generated(http, "b"))["details"]["generated_tokens"] == 5
+        assert grown('tgi_request_failure{err="overloaded"}') == 2
+        assert grown('tgi_request_failure{err="dropped"}') == 16

@@ -49,57 +49,56 @@ async def post(server: ServeProcess, route: str, body: object) -> asyncio.Stream
 
 @pytest.mark.parametrize("route", ["/generate", "/generate_stream"])
 async def test_a_client_that_leaves_in_the_middle_of_the_prompt_frees_the_engine(
-    slow_model_folder: Path, tmp_path: Path, route: str
+    slow_server: ServeProcess, route: str
 ) -> None:
-    body = {"inputs": "1" * 1900, "parameters": {"max_new_tokens": 9}}
-    with serving(slow_model_folder, tmp_path) as server:
-        connection = await post(server, route, body)
-        while not server.metric("tgi_batch_current_size"):
-            await asyncio.sleep(0.005)
+    grown = slow_server.since_now()
+    body = {"inputs": f"{len(route)}{'1' * 1900}", "parameters": {"max_new_tokens": 9}}
+    connection = await post(slow_server, route, body)
+    while not slow_server.metric("tgi_batch_current_size"):
+        await asyncio.sleep(0.005)
+    connection.close()
+    await connection.wait_closed()
+    while not grown("fimble_cancelled_requests_total"):
+        await asyncio.sleep(0.01)
+
+    assert grown("fimble_prefilled_tokens_total") < 1900
+    assert grown("fimble_generated_tokens_total") == 0
+    assert slow_server.metric("tgi_batch_current_size") == 0
+
+
+async def test_clients_that_leave_the_queue_are_never_served(slow_server: ServeProcess) -> None:
+    grown = slow_server.since_now()
+    connections = [await post(slow_server, "/generate", LONG) for _ in range(12)]
+    while grown("tgi_request_count") < 12 or not slow_server.metric("tgi_queue_size"):
+        await asyncio.sleep(0.01)
+    for connection in connections:
         connection.close()
         await connection.wait_closed()
-        while not server.metric("fimble_cancelled_requests_total"):
-            await asyncio.sleep(0.01)
+    while grown("fimble_cancelled_requests_total") < 12:
+        await asyncio.sleep(0.01)
 
-        assert server.metric("fimble_prefilled_tokens_total") < 1900
-        assert server.metric("fimble_generated_tokens_total") == 0
-        assert server.metric("tgi_batch_current_size") == 0
-
-
-async def test_a_client_that_leaves_the_queue_is_never_served(
-    slow_model_folder: Path, tmp_path: Path
-) -> None:
-    with serving(slow_model_folder, tmp_path) as server:
-        connections = [await post(server, "/generate", LONG) for _ in range(12)]
-        while server.metric("tgi_request_count") < 12 or not server.metric("tgi_queue_size"):
-            await asyncio.sleep(0.01)
-        for connection in connections:
-            connection.close()
-            await connection.wait_closed()
-        while server.metric("fimble_cancelled_requests_total") < 12:
-            await asyncio.sleep(0.01)
-
-        assert server.metric("tgi_queue_size") == server.metric("tgi_batch_current_size") == 0
-        assert server.metric("fimble_prompt_tokens_total") < 12
+    assert slow_server.metric("tgi_queue_size") == 0
+    assert slow_server.metric("tgi_batch_current_size") == 0
+    assert grown("fimble_prompt_tokens_total") < 12
 
 
 async def test_a_client_that_leaves_in_the_middle_of_the_text_frees_the_engine(
-    slow_model_folder: Path, tmp_path: Path
+    slow_server: ServeProcess,
 ) -> None:
-    with serving(slow_model_folder, tmp_path) as server:
-        async with client(server) as http, http.post("/generate_stream", json=LONG) as stream:
-            for _ in range(3):
-                await stream.content.readuntil(b"\n\n")
-        while not server.metric("fimble_cancelled_requests_total"):
-            await asyncio.sleep(0.01)
+    grown = slow_server.since_now()
+    async with client(slow_server) as http, http.post("/generate_stream", json=LONG) as stream:
+        for _ in range(3):
+            await stream.content.readuntil(b"\n\n")
+    while not grown("fimble_cancelled_requests_total"):
+        await asyncio.sleep(0.01)
 
-        assert 3 <= server.metric("fimble_generated_tokens_total") < 1500
-        assert server.metric("tgi_batch_current_size") == 0
-        assert server.metric('tgi_request_failure{err="dropped"}') == 1
-        async with client(server) as http:
-            body = {"inputs": "a", "parameters": {"max_new_tokens": 2}}
-            async with http.post("/generate", json=body) as answer:
-                assert answer.status == 200
+    assert 3 <= grown("fimble_generated_tokens_total") < 1500
+    assert slow_server.metric("tgi_batch_current_size") == 0
+    assert grown('tgi_request_failure{err="dropped"}') == 1
+    async with client(slow_server) as http:
+        body = {"inputs": "a", "parameters": {"max_new_tokens": 2}}
+        async with http.post("/generate", json=body) as answer:
+            assert answer.status == 200
 
 
 async def test_it_ends_cleanly_when_told_to_also_in_the_middle_of_an_answer(
