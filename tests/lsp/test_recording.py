@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from fimble.spool import CLOSED_SUFFIX, OPEN_SUFFIX, try_lock
-from tests.lsp.test_session import HEAD, until
-from tests.stand_ins.lsp_client import LspClient, events_in
+from tests.stand_ins.lsp_client import HEAD, LspClient, events_in, until
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

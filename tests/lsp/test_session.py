@@ -7,28 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.stand_ins.lsp_client import URI, LspClient, LspError
+from tests.stand_ins.lsp_client import HEAD, URI, LspClient, LspError, texts, until
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from pathlib import Path
 
     from tests.stand_ins.tgi_app import TgiScript
 
     Start = Callable[..., Awaitable[LspClient]]
-
-HEAD = "def add(a, b):\n"
-
-
-async def until(is_true: Callable[[], bool]) -> None:
-    """Wait until something that happens in another process has happened."""
-    async with asyncio.timeout(20):
-        while not is_true():
-            await asyncio.sleep(0.01)
-
-
-def texts(items: list[dict[str, object]] | None) -> list[object] | None:
-    return None if items is None else [item["insertText"] for item in items]
 
 
 async def test_initialize_names_exactly_what_we_speak(start: Start) -> None:
@@ -116,20 +102,17 @@ async def test_neovim_gets_lf_because_its_lines_hold_no_line_ends(
     assert texts(await client.items((1, 0))) == ["    a()\n    b()"]
 
 
-@pytest.mark.parametrize(
-    ("text", "place", "why"),
-    [
-        ("x\n", (9, 0), "the position is outside the document"),
-        ("x" * 3_000_000, (0, 1), "the document is larger than completion.max_document_bytes"),
-    ],
-)
-async def test_a_request_that_cannot_be_answered_says_why(
-    start: Start, text: str, place: tuple[int, int], why: str
-) -> None:
+async def test_a_request_that_cannot_be_answered_says_why(start: Start) -> None:
     client = await start()
-    client.open(text)
-    assert await client.items(place) == []
-    assert (await client.explain())["why"] == why
+    client.open("x\n")
+    assert await client.items((9, 0)) == []
+    explained = await client.explain()
+    assert explained["why"] == "the position is outside the document"
+    assert explained["detail"] == "line 9 is outside the document, whose lines are 0 to 1"
+    client.open("x" * 3_000_000)
+    assert await client.items((0, 1)) == []
+    why = (await client.explain())["why"]
+    assert why == "the document is larger than completion.max_document_bytes"
     assert client.messages == []
 
 
@@ -167,15 +150,14 @@ async def test_a_disabled_language_gets_nothing(start: Start, tgi: TgiScript) ->
     assert why == "the language is listed in completion.disabled_languages"
 
 
-@pytest.mark.parametrize("tokens", [[], [" ", " "], ["\n"], ["  \n", "  \n", "\n"]])
-async def test_white_space_is_no_suggestion(
-    start: Start, tgi: TgiScript, tokens: list[str]
-) -> None:
-    tgi.answer = lambda _: tokens
+async def test_white_space_is_no_suggestion(start: Start, tgi: TgiScript) -> None:
     client = await start()
-    client.open("x = 1\n\n")
-    assert await client.items((1, 0)) == []
-    assert (await client.explain())["why"] == "the model suggests nothing here"
+    for number, tokens in enumerate(([], [" ", " "], ["\n"], ["  \n", "  \n", "\n"])):
+        tgi.answer = lambda _, tokens=tokens: tokens
+        uri = f"file:///{number}.py"
+        client.open("x = 1\n\n", uri=uri)
+        assert await client.items((1, 0), uri=uri) == []
+        assert (await client.explain(uri))["why"] == "the model suggests nothing here"
 
 
 async def test_of_a_burst_of_requests_only_the_last_is_answered(
@@ -331,104 +313,3 @@ async def test_editors_without_ghost_text_get_the_popup(start: Start, tgi: TgiSc
         "range": {"start": {"line": 0, "character": 4}, "end": {"line": 0, "character": 7}},
         "newText": "previous + 1",
     }
-
-
-async def test_a_prompt_too_long_for_the_model_is_halved_and_the_size_remembered(
-    start: Start, tgi: TgiScript
-) -> None:
-    tgi.max_input_chars = 1000
-    client = await start()
-    client.open("x = 1\n\n" * 1000)
-    assert texts(await client.items((501, 0))) == ["    return a + b"]
-    sizes = [len(prompt) for prompt in tgi.prompts]
-    assert len(sizes) == 3
-    assert sizes[-1] <= 1000 < sizes[-2]
-    assert texts(await client.items((201, 0))) == ["    return a + b"]
-    assert len(tgi.prompts) == 4
-    assert client.messages == []
-
-
-async def test_text_that_spells_a_sentinel_is_not_sent_to_an_engine_that_would_obey(
-    start: Start, tgi: TgiScript
-) -> None:
-    client = await start()
-    client.open("x = '<|fim_middle|>'\n")
-    assert await client.items((1, 0)) == []
-    assert tgi.prompts == []
-    [message] = client.messages
-    assert message.startswith("Fimble: the text holds the sentinel '<|fim_middle|>'")
-
-
-async def test_an_engine_that_refuses_is_reported_once_and_asked_again(
-    start: Start, tgi: TgiScript
-) -> None:
-    tgi.refuses = (429, {"error": "Model is overloaded", "error_type": "overloaded"})
-    client = await start()
-    client.open(HEAD)
-    assert await client.items((1, 0)) == []
-    assert await client.items((1, 0)) == []
-    assert client.messages == ["Fimble: Model is overloaded"]
-    assert (await client.explain())["why"] == "the engine failed"
-    tgi.refuses = None
-    assert texts(await client.items((1, 0))) == ["    return a + b"]
-
-
-async def test_an_engine_that_dies_in_mid_answer_leaves_the_session_alive(
-    start: Start, tgi: TgiScript
-) -> None:
-    tgi.dies_after = 2
-    client = await start()
-    client.open(HEAD)
-    assert await client.items((1, 0)) == []
-    assert len(client.messages) == 1
-    tgi.dies_after = None
-    assert texts(await client.items((1, 0))) == ["    return a + b"]
-
-
-async def test_an_unknown_key_is_named_and_the_defaults_hold(
-    start: Start, tgi: TgiScript, tmp_path: Path
-) -> None:
-    (tmp_path / "fimble.toml").write_text(f'[engine]\ntgi_url = "{tgi.url}"\n')
-    client = await start(options={"completion": {"debounce": 3}})
-    client.open(HEAD)
-    assert texts(await client.items((1, 0))) == ["    return a + b"]
-    [message] = client.messages
-    assert message.startswith(
-        "Fimble: initializationOptions: completion: unknown key debounce; allowed are debounce_ms"
-    )
-
-
-async def test_a_broken_configuration_file_is_named(start: Start, tmp_path: Path) -> None:
-    (tmp_path / "fimble.toml").write_text("[engine\n")
-    client = await start()
-    await client.settle()
-    [message] = client.messages
-    assert message.startswith(f"Fimble: {tmp_path / 'fimble.toml'} is not valid TOML")
-
-
-async def test_prompts_name_the_file_within_its_innermost_folder(
-    start: Start, tgi: TgiScript
-) -> None:
-    client = await start()
-    added = [{"uri": "file:///project/deep%20er", "name": "x"}]
-    client.notify("workspace/didChangeWorkspaceFolders", {"event": {"added": added, "removed": []}})
-    for uri in ("file:///project/deep%20er/a.py", "file:///tmp/b.py", "untitled:c.py"):
-        client.open("x = \n", uri=uri)
-        await client.items((0, 4), uri=uri)
-    names = [prompt.partition("\n")[0] for prompt in tgi.prompts]
-    assert names == ["<|file_sep|>a.py", "<|file_sep|>b.py", "<|file_sep|>c.py"]
-
-
-async def test_a_request_of_an_unknown_kind_leaves_the_session_alive(start: Start) -> None:
-    client = await start()
-    with pytest.raises(LspError, match="-32601"):
-        await client.request("textDocument/nonsense", {"textDocument": {"uri": URI}})
-    client.send("textDocument/inlineCompletion", {"nonsense": True})
-    with pytest.raises(LspError, match="-32602"):
-        await client.run("fimble.nonsense")
-    client.notify("textDocument/didShowCompletion", {"item": 3})
-    client.notify("textDocument/didPartiallyAcceptCompletion", None)
-    client.notify("workspace/didChangeConfiguration", {"settings": {}})
-    await client.run("fimble.accepted")
-    await client.run("fimble.accepted", {"not": "a name"})
-    assert await client.close() == 0

@@ -15,8 +15,7 @@ import pytest
 
 from fimble.events import SCHEMA_VERSION
 from tests.engine.conftest import endless_model
-from tests.lsp.test_session import URI, until
-from tests.stand_ins.lsp_client import LspClient, events_in, start_client
+from tests.stand_ins.lsp_client import URI, LspClient, events_in, start_client, until
 from tests.stand_ins.tiny_model import llama_config
 from training.export.quantise import Quantisation
 

@@ -7,13 +7,14 @@ import itertools
 import json
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 URI = "file:///project/pkg/module.py"
+HEAD = "def add(a, b):\n"
 LIMIT_S = 30.0
 
 
@@ -103,7 +104,7 @@ class LspClient:
             },
         )
 
-    async def items(self, place: tuple[int, int], **more: object) -> list[dict[str, object]] | None:
+    async def items(self, place: tuple[int, int], **more: object) -> list[dict[str, Any]] | None:
         """Ask for inline completions; return the items, or None for a null answer."""
         result = await asyncio.wait_for(self.ask(place, **more), LIMIT_S)
         return None if result is None else result["items"]
@@ -204,3 +205,15 @@ def events_in(spool: Path) -> list[dict[str, object]]:
     lines = [line for path in spool.glob("*.jsonl*") for line in path.read_text().splitlines()]
     events = [json.loads(line) for line in lines]
     return sorted(events, key=lambda event: (event["session_id"], event["seq"]))
+
+
+async def until(is_true: Callable[[], bool]) -> None:
+    """Wait until something that happens in another process has happened."""
+    async with asyncio.timeout(LIMIT_S):
+        while not is_true():
+            await asyncio.sleep(0.01)
+
+
+def texts(items: list[dict[str, Any]] | None) -> list[str] | None:
+    """Return what items insert; None for a null answer."""
+    return None if items is None else [item["insertText"] for item in items]
