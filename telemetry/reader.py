@@ -17,6 +17,7 @@ from telemetry.views import connect, create_views, load_records, new_events, quo
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
     import duckdb
 
     from telemetry.warehouse import Warehouse

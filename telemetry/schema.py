@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from enum import StrEnum
+from typing import Any
 
 from fimble.events import EVENT_KINDS, SCHEMA_VERSION, Envelope, field_types
 
@@ -47,21 +48,28 @@ def parse(line: bytes, *, is_last: bool) -> Record | Flaw:
         line: One line with its line end, if it has one.
         is_last: No line follows in the segment.
     """
-    is_torn = is_last and not line.endswith(b"\n")
     try:
         table = json.loads(line, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
-        return Flaw.TORN if is_torn else Flaw.DAMAGED
-    if not isinstance(table, dict):
-        return Flaw.TORN if is_torn else Flaw.DAMAGED
-    fields = _FIELDS.get(str(table.get("ev")))
-    if fields is None or table.get("v") != SCHEMA_VERSION:
-        return Flaw.UNKNOWN if isinstance(table.get("v"), int) else Flaw.DAMAGED
+        table = None
+    if isinstance(table, dict):
+        return _checked(table)
+    return Flaw.TORN if is_last and not line.endswith(b"\n") else Flaw.DAMAGED
+
+
+def _checked(table: dict[str, Any]) -> Record | Flaw:
+    """Return the event that an object is, or why it is none."""
+    version, kind = table.get("v"), table.get("ev")
+    if not isinstance(version, int) or not isinstance(kind, str):
+        return Flaw.DAMAGED
+    fields = _FIELDS.get(kind)
+    if fields is None or version != SCHEMA_VERSION:
+        return Flaw.UNKNOWN
     if not all(_fits(table.get(name), plain) for name, plain in fields.items()):
         return Flaw.DAMAGED
     if table["seq"] < 0 or not 0 <= table["ts_wall_ms"] <= _MAX_WALL_MS or not table["session_id"]:
         return Flaw.DAMAGED
-    return {"ev": table["ev"], **{name: table[name] for name in fields}}
+    return {"ev": kind, **{name: table[name] for name in fields}}
 
 
 def _refuse_constant(name: str) -> object:

@@ -58,14 +58,14 @@ def read_segment(path: Path) -> Content:
 def read_all_now(spool: Path) -> dict[str, list[Record]]:
     """Return the events in every segment, closed or not, by the name it has when closed.
 
-    A line that is being written is left out. A segment that disappears meanwhile was merged; who
-    reads the manifest after this call finds its events there.
+    A line that is being written is left out, and what cannot be read. A segment that disappears
+    meanwhile was merged; who reads the manifest after this call finds its events there.
     """
     found: dict[str, list[Record]] = {}
     for path in sorted([*spool.glob(f"*{OPEN_SUFFIX}"), *spool.glob(f"*{CLOSED_SUFFIX}")]):
         name = closed_name(path.name)
         for candidate in (path, path.with_name(name)):  # it may be closed just now
-            with contextlib.suppress(FileNotFoundError, PermissionError):
+            with contextlib.suppress(OSError):
                 found[name] = read_segment(candidate).records
                 break
     return found

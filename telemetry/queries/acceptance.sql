@@ -12,8 +12,9 @@ with per_session as (
         session_id,
         count(*) as served,
         count(*) filter (where is_shown) as shown,
-        count(*) filter (where visible_ms >= 750 or outcome in ('accepted', 'accepted_part'))
-            as seen,
+        count(*) filter (
+            where is_shown and (visible_ms >= 750 or outcome in ('accepted', 'accepted_part'))
+        ) as seen,
         count(*) filter (where outcome in ('accepted', 'accepted_part')) as taken,
         count(*) filter (where outcome = 'accepted_part') as accepted_part,
         count(*) filter (where outcome = 'typed_through') as typed_through,

@@ -1,0 +1,66 @@
+"""A place for a spool and a warehouse, and questions to them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from telemetry.merge import MergeReport, merge
+from telemetry.reader import reading
+from telemetry.warehouse import Warehouse
+from tests.stand_ins.spool_writer import START_MS
+
+
+@dataclass
+class SetClock:
+    """A clock that stands where it is set."""
+
+    now_ms: int = START_MS
+
+    def wall_ms(self) -> int:
+        return self.now_ms
+
+    def monotonic_ms(self) -> float:
+        return float(self.now_ms)
+
+
+@dataclass
+class Store:
+    """A spool and its warehouse."""
+
+    spool: Path
+    warehouse: Warehouse
+    clock: SetClock
+
+    def put(self, name: str, lines: list[bytes]) -> Path:
+        """Leave a closed segment in the spool."""
+        path = self.spool / name
+        path.write_bytes(b"".join(lines))
+        return path
+
+    def merge(self) -> MergeReport:
+        report = merge(self.spool, self.warehouse, self.clock, wait_s=0)
+        assert report is not None
+        return report
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """Return what a query gives, in any order of its own."""
+        with reading(self.spool, self.warehouse) as connection:
+            return connection.execute(sql).fetchall()
+
+    def seqs(self) -> dict[str, list[int]]:
+        """Return the numbers of the events that are there, by session."""
+        found: dict[str, list[int]] = {}
+        for session_id, seq in self.rows("select session_id, seq from events order by all"):
+            found.setdefault(session_id, []).append(seq)
+        return found
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    spool = tmp_path / "spool 🙂 it's"
+    spool.mkdir()
+    return Store(spool, Warehouse(tmp_path / "warehouse"), SetClock())

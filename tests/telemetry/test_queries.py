@@ -1,0 +1,303 @@
+"""Views and metrics against values worked out by hand."""
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fimble.events import (
+    CacheHit,
+    Event,
+    Outcome,
+    Resolved,
+    Served,
+    SessionEnded,
+    SessionStarted,
+    Shown,
+    Source,
+    Trigger,
+)
+from telemetry.reader import reading
+from telemetry.views import MACROS, VIEWS, query
+from telemetry.warehouse import Warehouse
+from tests.stand_ins.spool_writer import START_MS, lines_of, session
+from tests.telemetry.conftest import SetClock, Store
+
+STARTED = SessionStarted(editor="Neovim", editor_version="0.12", server_version="1")
+ENDED = SessionEnded(num_events_dropped=2)
+
+
+def served(name: str, *, total_ms: float = 100.0, num_chars: int = 10) -> Served:
+    return Served(
+        completion_id=name,
+        language="python",
+        trigger=Trigger.AUTOMATIC,
+        scope="line",
+        cache=CacheHit.MISS,
+        model="m",
+        model_digest="d",
+        backend="tgi",
+        prefix_chars=1,
+        suffix_chars=2,
+        prompt_tokens=3,
+        cached_tokens=1,
+        generated_tokens=4,
+        num_chars=num_chars,
+        num_lines=1,
+        mean_logprob=-1.0,
+        stop_reason="line",
+        debounce_ms=0.0,
+        first_token_ms=total_ms / 2,
+        total_ms=total_ms,
+    )
+
+
+def shown(name: str, source: Source = Source.INFERRED) -> Shown:
+    return Shown(completion_id=name, source=source, shown_delay_ms=350.0)
+
+
+def resolved(
+    name: str,
+    outcome: Outcome,
+    *,
+    visible_ms: float = 1000.0,
+    chars: int = 0,
+    source: Source = Source.INFERRED,
+) -> Resolved:
+    return Resolved(
+        completion_id=name,
+        outcome=outcome,
+        source=source,
+        visible_ms=visible_ms,
+        accepted_chars=chars,
+        accepted_lines=int(chars > 0),
+        typed_chars=0,
+    )
+
+
+def record(store: Store, events: list[Event], name: str = "s") -> None:
+    store.put(f"{name}-0.jsonl", lines_of(events, name))
+    store.merge()
+
+
+def row(store: Store, sql: str) -> dict[str, object]:
+    """Return the only row of a query, by the names of its columns."""
+    with reading(store.spool, store.warehouse) as connection:
+        result = connection.execute(sql)
+        names = [column[0] for column in result.description or []]
+        (values,) = result.fetchall()
+    return dict(zip(names, values, strict=True))
+
+
+def test_a_completion_is_one_row_with_what_all_its_events_say(store: Store) -> None:
+    record(
+        store,
+        [STARTED, served("c"), shown("c"), resolved("c", Outcome.ACCEPTED, chars=10), ENDED],
+    )
+    found = row(store, "from completions")
+    assert found | {"day": str(found["day"])} == {
+        "day": "2026-09-01",
+        "session_id": "s",
+        "completion_id": "c",
+        "editor": "Neovim",
+        "editor_version": "0.12",
+        "server_version": "1",
+        "served_at_ms": START_MS + 1000,
+        "language": "python",
+        "trigger": "automatic",
+        "scope": "line",
+        "cache": "miss",
+        "model": "m",
+        "model_digest": "d",
+        "backend": "tgi",
+        "prefix_chars": 1,
+        "suffix_chars": 2,
+        "prompt_tokens": 3,
+        "cached_tokens": 1,
+        "generated_tokens": 4,
+        "num_chars": 10,
+        "num_lines": 1,
+        "mean_logprob": -1.0,
+        "stop_reason": "line",
+        "debounce_ms": 0.0,
+        "first_token_ms": 50.0,
+        "total_ms": 100.0,
+        "is_shown": True,
+        "shown_source": "inferred",
+        "shown_delay_ms": 350.0,
+        "outcome": "accepted",
+        "outcome_source": "inferred",
+        "resolved_at_ms": START_MS + 3000,
+        "visible_ms": 1000.0,
+        "accepted_chars": 10,
+        "accepted_lines": 1,
+        "typed_chars": 0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("events", "is_shown", "outcome"),
+    [
+        ([served("c")], False, "unresolved"),
+        ([served("c"), shown("c")], True, "unresolved"),
+        ([served("c"), resolved("c", Outcome.NOT_SHOWN)], False, "not_shown"),
+        ([served("c"), resolved("c", Outcome.REJECTED)], True, "rejected"),
+        ([resolved("c", Outcome.EXPIRED)], True, "expired"),
+        ([shown("c")], True, "unresolved"),
+        (
+            [
+                served("c"),
+                resolved("c", Outcome.REJECTED),
+                resolved("c", Outcome.ACCEPTED, source=Source.EDITOR),
+                resolved("c", Outcome.EXPIRED),
+            ],
+            True,
+            "accepted",
+        ),
+    ],
+)
+def test_what_was_not_recorded_is_not_made_up(
+    store: Store, events: list[Event], *, is_shown: bool, outcome: str
+) -> None:
+    record(store, events)
+    assert store.rows("select is_shown, outcome from completions") == [(is_shown, outcome)]
+
+
+def test_acceptance_is_what_one_counts_by_hand(store: Store) -> None:
+    record(
+        store,
+        [
+            STARTED,
+            *(served("a"), shown("a"), resolved("a", Outcome.ACCEPTED, visible_ms=300, chars=10)),
+            *(served("b"), shown("b"), resolved("b", Outcome.ACCEPTED_PART, chars=4)),
+            *(served("c"), shown("c"), resolved("c", Outcome.REJECTED, visible_ms=749)),
+            *(served("d"), shown("d"), resolved("d", Outcome.REJECTED, visible_ms=750)),
+            *(served("e"), shown("e"), resolved("e", Outcome.TYPED_THROUGH, visible_ms=100)),
+            *(served("f"), resolved("f", Outcome.NOT_SHOWN, visible_ms=0)),
+            *(served("g"), shown("g")),
+        ],
+        "s",
+    )
+    record(store, [STARTED, served("h"), shown("h"), resolved("h", Outcome.ACCEPTED, chars=6)], "t")
+    found = row(store, "from acceptance()")
+    assert found | {"day": str(found["day"])} == {
+        "day": "2026-09-01",
+        "editor": "Neovim",
+        "language": "python",
+        "trigger": "automatic",
+        "model": "m",
+        "num_sessions": 2,
+        "num_served": 8,
+        "num_shown": 7,
+        "num_seen": 4,  # a, b, d, h
+        "num_taken": 3,  # a, b, h
+        "num_accepted_part": 1,
+        "num_typed_through": 1,
+        "num_rejected": 2,
+        "num_moved_away": 0,
+        "num_expired": 0,
+        "num_not_shown": 1,
+        "num_unresolved": 1,
+        "shown_chars": 70,
+        "accepted_chars": 20,
+        "typed_chars": 0,
+        "sum_shown_sq": 37,  # 6 in one session, 1 in the other
+        "sum_taken_sq": 5,
+        "sum_shown_taken": 13,
+    }
+    rates = "select acceptance_rate_750, acceptance_rate, taken_per_served_rate, "
+    rates += "accepted_chars_rate, typed_through_rate, rejected_rate, unresolved_rate from metrics"
+    assert store.rows(rates) == [(3 / 4, 3 / 7, 3 / 8, 20 / 70, 1 / 7, 2 / 7, 1 / 8)]
+
+
+def test_metrics_of_nothing_shown_are_null_not_zero(store: Store) -> None:
+    record(store, [STARTED, served("a"), resolved("a", Outcome.NOT_SHOWN)])
+    sql = "select num_served, acceptance_rate_750, acceptance_rate, rejected_rate from metrics"
+    assert store.rows(sql) == [(1, None, None, None)]
+
+
+def test_metrics_start_at_the_time_that_is_asked_for(store: Store) -> None:
+    record(store, [STARTED, served("a"), served("b"), served("c")])
+    for since_ms, count in ((0, 3), (START_MS + 2000, 2), (START_MS + 2001, 1)):
+        asked = f"select sum(num_served) from {{}}(since_ms := {since_ms})"
+        assert [store.rows(asked.format(name)) for name in MACROS] == [[(count,)], [(count,)]]
+
+
+def test_latency_is_what_one_works_out_by_hand(store: Store) -> None:
+    totals = [10.0, 20.0, 30.0, 40.0, 100.0]
+    record(store, [STARTED, *(served(str(ms), total_ms=ms) for ms in totals), shown("10.0")])
+    found = row(store, "from latency()")
+    assert found | {"day": str(found["day"])} == {
+        "day": "2026-09-01",
+        "backend": "tgi",
+        "model": "m",
+        "cache": "miss",
+        "num_served": 5,
+        "sum_total_ms": 200.0,
+        "sum_total_ms_sq": 13_000.0,
+        "p50_total_ms": 30.0,
+        "p95_total_ms": pytest.approx(88.0),  # 40 + 0.8 * 60
+        "p99_total_ms": pytest.approx(97.6),
+        "p50_first_token_ms": 15.0,
+        "p95_first_token_ms": pytest.approx(44.0),
+        "p50_shown_delay_ms": 350.0,
+        "p95_shown_delay_ms": 350.0,
+        "prompt_tokens": 15,
+        "cached_tokens": 5,
+        "generated_tokens": 20,
+    }
+
+
+def test_loss_is_counted_from_the_gaps(store: Store) -> None:
+    lines = lines_of([STARTED, *(served(f"c{n}") for n in range(8)), ENDED], "s")
+    store.put("s-0.jsonl", [line for n, line in enumerate(lines) if n not in {0, 3, 4}])
+    store.put("t-0.jsonl", lines_of([STARTED, served("x")], "t"))
+    store.merge()
+    columns = "num_events, num_expected, num_lost, num_dropped, is_ended, editor, num_completions"
+    assert store.rows(f"select session_id, {columns} from sessions order by session_id") == [
+        ("s", 7, 10, 3, 2, True, None, 6),
+        ("t", 2, 2, 0, None, False, "Neovim", 1),
+    ]
+    times = "select started_at_ms, last_event_at_ms from sessions where session_id = 't'"
+    assert store.rows(times) == [(START_MS, START_MS + 1000)]
+
+
+@settings(max_examples=4, deadline=None)
+@given(seed=st.integers(0, 10**6))
+def test_the_order_of_events_and_their_copies_change_nothing(
+    tmp_path_factory: pytest.TempPathFactory, seed: int
+) -> None:
+    chance = random.Random(seed)
+    whole = lines_of(session(12, seed=seed), "s")
+    mixed = chance.choices(whole, k=10) + whole
+    chance.shuffle(mixed)
+    results = []
+    for number, lines in enumerate((whole, mixed)):
+        folder = tmp_path_factory.mktemp("store")
+        store = Store(folder, Warehouse(folder / f"w{number}"), SetClock())
+        half = chance.randrange(len(lines))
+        store.put("s-0.jsonl", lines[:half])
+        store.merge()
+        store.put("s-1.jsonl", lines[half:])
+        with reading(store.spool, store.warehouse) as connection:
+            views = (*VIEWS, "metrics")
+            results.append([connection.sql(f"from {v} order by all").fetchall() for v in views])
+    assert results[0] == results[1]
+    assert all(results[0])
+
+
+@pytest.mark.parametrize("name", [*VIEWS, *MACROS, "metrics", "totals", "lossy_sessions"])
+def test_a_query_file_says_its_grain_and_parameters_and_can_be_explained(
+    store: Store, name: str
+) -> None:
+    text = query(name)
+    header = [line for line in text.splitlines() if line.startswith("--")]
+    assert any(line.startswith("-- grain: one row") for line in header)
+    parameters = next(line for line in header if line.startswith("-- params: "))
+    assert ("$since_ms" in text) == ("$since_ms" in parameters) == (name in MACROS)
+    body = "\n".join(line for line in text.splitlines() if not line.startswith("--"))
+    assert body == body.lower()
+    with reading(store.spool, store.warehouse) as connection:
+        values = {"since_ms": 0} if name in MACROS else {}
+        assert connection.execute(f"explain {text}", values).fetchall()
