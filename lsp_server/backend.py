@@ -90,8 +90,11 @@ class Backend:
             try:
                 await self.info()
                 assert self._engine is not None
-                async with aclosing(self._engine.stream(query)) as items:
-                    async for item in _in_time(items):
+                async with (
+                    aclosing(self._engine.stream(query)) as items,
+                    aclosing(_in_time(items)) as in_time,
+                ):
+                    async for item in in_time:
                         started = True
                         yield item
             except EngineUnavailableError:

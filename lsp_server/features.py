@@ -206,6 +206,8 @@ async def inline_completion(
     context = params.context
     is_invoked = context.trigger_kind == types.InlineCompletionTriggerKind.Invoked
     chosen = context.selected_completion_info
+    if chosen is not None and chosen.range.start.line != params.position.line:
+        chosen = None  # some editors send a selection here, of any lines
     items = await ls.open_session.complete(
         Request(
             uri=params.text_document.uri,
@@ -301,11 +303,12 @@ def _client(ls: FimbleServer, params: types.InitializeParams) -> Client:
     said = params.client_info
     # pygls has chosen the first encoding of the client's that we know.
     encoding = ls.workspace.position_encoding
+    chosen = encoding.value if isinstance(encoding, types.PositionEncodingKind) else encoding
     folders = [folder.uri for folder in params.workspace_folders or []]
     return Client(
         name=said.name if said else "",
         version=(said.version or "") if said else "",
-        encoding=PositionEncoding(str(getattr(encoding, "value", encoding))),
+        encoding=PositionEncoding(str(chosen)),
         folders=folders or ([params.root_uri] if params.root_uri else []),
     )
 

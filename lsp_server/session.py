@@ -169,6 +169,9 @@ class Session:
         items: list[Item] | None = None
         try:
             decision, items = await self._decide(request, started_ms)
+        except PositionError as error:
+            decision = Decision(Why.OUTSIDE, str(error))
+            items = []
         except FimbleError as error:
             self._notice(error)
             decision = Decision(Why.FAILED, str(error))
@@ -221,16 +224,17 @@ class Session:
         return Decision(Why.SERVED, found.answered.stop_reason, found.cache), [item]
 
     def _locate(self, request: Request) -> tuple[Document, Place] | Decision:
-        """Return where the request is, or why it gets nothing."""
+        """Return where the request is, or why it gets nothing.
+
+        Raises:
+            PositionError: The document has no such line.
+        """
         document = self.documents.get(request.uri)
         if document is None:
             return Decision(Why.UNKNOWN_DOCUMENT)
         if refusal := self._refusal(document):
             return Decision(refusal)
-        try:
-            return document, document.place(request.position, self.documents.encoding)
-        except PositionError as error:
-            return Decision(Why.OUTSIDE, str(error))
+        return document, document.place(request.position, self.documents.encoding)
 
     def _refusal(self, document: Document) -> Why | None:
         if document.size_bytes > self._settings.max_document_bytes:
