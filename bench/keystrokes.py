@@ -107,7 +107,10 @@ async def measure(arguments: argparse.Namespace) -> list[Sample]:
         engine["model"] = str(arguments.model.resolve())
     if arguments.tgi_url:
         engine["tgi_url"] = arguments.tgi_url
-    completion = {"debounce_ms": arguments.debounce_ms}
+    completion = {
+        "debounce_ms": arguments.debounce_ms,
+        "max_new_tokens": arguments.max_new_tokens,
+    }
     with tempfile.TemporaryDirectory() as folder:
         client = await start_client(
             {f"FIMBLE_{name}_DIR": folder for name in ("DATA", "STATE", "CACHE")}
@@ -133,6 +136,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path)
     parser.add_argument("--tgi-url", default="")
     parser.add_argument("--debounce-ms", type=int, default=30)
+    parser.add_argument("--max-new-tokens", type=int, default=64)
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", action="store_true")
