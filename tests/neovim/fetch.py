@@ -23,7 +23,7 @@ LAUNCHER = """#!/bin/sh
 # Runs the unpacked Neovim with the libraries that were unpacked with it.
 here={root}
 export VIMRUNTIME="$here/usr/share/nvim/runtime"
-export LUA_CPATH="$here/usr/lib/x86_64-linux-gnu/lua/5.1/?.so;;"
+export LUA_CPATH="{modules}/?.so;;"
 export LUA_PATH="$here/usr/share/lua/5.1/?.lua;;"
 exec "{loader}" --library-path "{libraries}" "$here/usr/bin/nvim" "$@"
 """
@@ -108,7 +108,10 @@ def _download(folder: Path, mirror: str, suite: str) -> list[Path]:
         [*apt, "update"],
         [*apt, "install", "--download-only", "--no-install-recommends", "neovim"],
     ):
-        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+        except subprocess.TimeoutExpired:
+            raise CannotFetchError("the mirror does not answer") from None
         if done.returncode != 0:
             last = (done.stderr or done.stdout).strip().splitlines()[-1:]
             raise CannotFetchError("".join(last))
@@ -120,11 +123,12 @@ def _unpack(packages: list[Path], prefix: Path) -> Path:
     root = (prefix / "root").absolute()
     for package in packages:
         subprocess.run(["dpkg-deb", "-x", str(package), str(root)], check=True, timeout=120)
-    loader = next(iter(sorted(root.rglob("ld-linux-x86-64.so.2"))), None)
-    if loader is None or not (root / "usr/bin/nvim").exists():
+    loaders = sorted(path for path in root.rglob("ld-linux*.so.*") if path.is_file())
+    modules = sorted(root.glob("usr/lib/*/lua/5.1"))
+    if not loaders or not modules or not (root / "usr/bin/nvim").exists():
         raise CannotFetchError("the packages hold no Neovim for this processor")
     libraries = ":".join(sorted({str(path.parent) for path in root.rglob("*.so.*")}))
-    text = LAUNCHER.format(root=root, loader=loader, libraries=libraries)
+    text = LAUNCHER.format(root=root, loader=loaders[0], libraries=libraries, modules=modules[0])
     launcher = prefix / "nvim"
     launcher.write_text(text, encoding="utf-8")
     launcher.chmod(0o755)
