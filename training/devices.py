@@ -34,10 +34,12 @@ class Devices:
         if is_cuda:
             torch.cuda.set_device(device)
             torch.set_float32_matmul_precision("high")
-        control = None
+        control: dist.ProcessGroup | None = None
         if count > 1:
             dist.init_process_group("nccl" if is_cuda else "gloo")
-            control = dist.new_group(backend="gloo")
+            group = dist.new_group(backend="gloo")
+            assert isinstance(group, dist.ProcessGroup)
+            control = group
         return cls(device=device, index=index, count=count, control=control)
 
     @property

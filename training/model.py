@@ -57,7 +57,6 @@ def new_model(shape: ModelShape, vocab_size: int, *, seed: int) -> LlamaForCausa
         bos_token_id=None,
         eos_token_id=END_ID,
         pad_token_id=PAD_ID,
-        attn_implementation="sdpa",
         use_cache=False,
         dtype="float32",
     )

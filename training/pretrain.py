@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from tokenizers import Tokenizer
+from torch import nn
 
 from fimble.clock import SystemClock
 from fimble.config import read_toml
@@ -91,7 +92,8 @@ class _Run:
         self.tokenizer = Tokenizer.from_file(str(recipe.tokenizer))
         vocab_size = self.tokenizer.get_vocab_size()
         self.flops_per_token = flops_per_token(recipe.model, vocab_size)
-        self.model = new_model(recipe.model, vocab_size, seed=recipe.seed).to(self.devices.device)
+        self.model = new_model(recipe.model, vocab_size, seed=recipe.seed)
+        nn.Module.to(self.model, self.devices.device)
         self.optimisers = Optimisers(self.model, recipe.optimiser)
         self.position = Position()
         self.started_ms = 0.0
@@ -133,7 +135,8 @@ class _Run:
             self._checkpoint()
             self._measure()
             self.model.config.use_cache = True
-            self.model.to(torch.bfloat16).save_pretrained(folder)
+            nn.Module.to(self.model, torch.bfloat16)
+            self.model.save_pretrained(folder)
             self.tokenizer.save(str(folder / "tokenizer.json"))
         self.devices.barrier()
         return folder

@@ -74,7 +74,7 @@ def write_documents(corpus: Path, split: str, out: Path) -> int:
             for source in sources:
                 for batch in pq.ParquetFile(source).iter_batches(1024, columns=[*COLUMNS, "split"]):
                     table = pa.Table.from_batches([batch])
-                    chosen = table.filter(pc.equal(table["split"], split))
+                    chosen = table.filter(pc.field("split") == split)
                     writer.write_table(chosen.select(COLUMNS).cast(schema))
         aside.replace(out)
     return open_documents(out).num_rows
