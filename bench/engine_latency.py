@@ -2,7 +2,8 @@
 
 Prints one table: milliseconds to the first token and to 16 tokens, median and best, for a prompt of
 some 900 tokens, in process and over HTTP, with one and two threads. A text that ends before its
-sixteenth token counts with its own pace; one of a single token does not count.
+sixteenth token counts with its own pace; one of a single token does not count. The first column is
+processor time: what the others come to on a machine with nothing else to do.
 
     cold           nothing of the prompt is cached
     keystroke      the same prompt with some three more tokens typed
@@ -24,6 +25,7 @@ import statistics
 import sysconfig
 import tempfile
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -42,6 +44,7 @@ from lsp_server.engines.tgi import TgiEngine
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterator
 
+    from fimble.clock import Clock
     from fimble.fim import Part
     from fimble.manifest import Manifest
 
@@ -107,15 +110,28 @@ class Sources:
 _numbers = itertools.count()
 
 
+class ProcessorClock:
+    """Counts what this process computes; waiting does not count."""
+
+    def wall_ms(self) -> int:
+        """Return Unix time in milliseconds, UTC."""
+        return CLOCK.wall_ms()
+
+    def monotonic_ms(self) -> float:
+        """Return milliseconds of processor time."""
+        return time.process_time_ns() / 1_000_000
+
+
 class InProcess:
     """The engine in this process."""
 
-    def __init__(self, folder: Path, threads: int) -> None:
+    def __init__(self, folder: Path, threads: int, clock: Clock = CLOCK) -> None:
+        self._clock = clock
         self._engine = EmbeddedEngine(folder, num_threads=threads)
 
     async def complete(self, prompt: Prompt) -> Sample:
         """Generate `NEW_TOKENS` tokens."""
-        return self._timed(prompt, CLOCK.monotonic_ms())
+        return self._timed(prompt, self._clock.monotonic_ms())
 
     async def complete_after_cancelling(self, cold: Prompt, prompt: Prompt) -> Sample:
         """Cancel `cold` in the middle of its prompt; time `prompt` from that moment."""
@@ -123,7 +139,7 @@ class InProcess:
         cancellation = Cancellation()
 
         def cancel() -> None:
-            cancelled_ms.append(CLOCK.monotonic_ms())
+            cancelled_ms.append(self._clock.monotonic_ms())
             cancellation.cancel()
 
         timer = threading.Timer(CANCEL_AFTER_S, cancel)
@@ -136,7 +152,7 @@ class InProcess:
     def _timed(self, prompt: Prompt, start_ms: float) -> Sample:
         generation = self._generation(prompt)
         times = [
-            CLOCK.monotonic_ms() - start_ms
+            self._clock.monotonic_ms() - start_ms
             for event in self._engine.generate(generation, Cancellation())
             if isinstance(event, GeneratedToken)
         ]
@@ -234,7 +250,11 @@ async def server(folder: Path, manifest: Manifest, threads: int) -> AsyncGenerat
 async def run(folder: Path, rounds: int) -> dict[str, dict[str, list[Sample]]]:
     """Return the samples of each scenario, by the way to the engine."""
     manifest = load_manifest(folder)
-    columns: dict[str, dict[str, list[Sample]]] = {}
+    columns: dict[str, dict[str, list[Sample]]] = {
+        "in process, 1 thread, processor time": await measure(
+            InProcess(folder, 1, ProcessorClock()), rounds
+        )
+    }
     for threads in (1, 2):
         columns[f"in process, {threads} thread"] = await measure(InProcess(folder, threads), rounds)
         async with server(folder, manifest, threads) as driver:
