@@ -1,0 +1,153 @@
+"""Ghost text from the shipped model, in real editor sessions: `make demo`.
+
+Starts `fimble lsp`, opens third-party files that no model of ours has seen, takes out code and
+types it again as it was, key by key, asking at every key as editors do. Then it says how long
+answers took, and what `fimble telemetry` recorded. Everything is kept in a temporary folder; the
+user's own telemetry stays as it is.
+
+    python -m bench.demo [--model DIR] [--seed N] [--fast]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from bench.demo.results import show_acceptance, show_latencies
+from bench.demo.screen import Screen
+from bench.demo.sources import places_in, read_sources
+from bench.demo.typist import Pace, Tally, Typist
+from fimble.errors import FimbleError
+from fimble.manifest import load_manifest
+from fimble.paths import model_dir
+from lsp_server.engines.announcement import lock_path, running_engine
+from lsp_server.engines.file_lock import is_locked
+from tests.stand_ins.lsp_client import LspClient, start_client
+
+ENGINE_LIMIT_S = 75.0
+IDLE_EXIT_S = 60
+"""If this process is killed, the engine it started ends by itself."""
+FAST = Pace(fastest_key_ms=5, slowest_key_ms=15, reading_ms=60)
+
+
+async def run(arguments: argparse.Namespace, environment: dict[str, str], screen: Screen) -> Tally:
+    """Type in every file, and return what happened."""
+    tally = Tally()
+    pace = FAST if arguments.fast else Pace()
+    client = await start_client(environment)
+    try:
+        options = {
+            "engine": {"model": str(arguments.model), "idle_exit_s": IDLE_EXIT_S},
+            "completion": {"shown_after_ms": pace.shown_after_ms},
+        }
+        await client.initialize(options=options, encodings=["utf-32"], name="demo")
+        started_s = time.perf_counter()
+        await _engine_is_up(Path(environment["FIMBLE_STATE_DIR"]))
+        screen.say(f"The engine was up {time.perf_counter() - started_s:.1f} s after the editor.")
+        await _type_in_all(client, screen, tally, pace=pace, seed=arguments.seed)
+        await client.close()
+    finally:
+        if client.process.returncode is None:
+            await client.kill()
+    for message in client.messages:
+        screen.say(message)
+    return tally
+
+
+async def _type_in_all(
+    client: LspClient, screen: Screen, tally: Tally, *, pace: Pace, seed: int
+) -> None:
+    for source in read_sources():
+        rng = random.Random(f"{seed} {source.path.name}")
+        uri = source.path.as_uri()
+        client.open(source.text, uri=uri, language=source.language.lsp_ids[0])
+        for number, place in enumerate(places_in(source, rng)):
+            screen.title(source, place.line)
+            typist = Typist(client, source, place, screen=screen, tally=tally, pace=pace)
+            await typist.write(rng, is_first=number == 0)
+        client.notify("textDocument/didClose", {"textDocument": {"uri": uri}})
+
+
+async def _engine_is_up(state: Path) -> None:
+    """Wait for the engine, which the language server starts while the user looks for a key."""
+    deadline_s = time.perf_counter() + ENGINE_LIMIT_S
+    while not any(running_engine(path) for path in state.glob("engine-*.json")):
+        if time.perf_counter() > deadline_s:
+            logs = [path.read_text(errors="replace") for path in state.glob("engine-*.log")]
+            raise SystemExit(f"demo: the engine did not start\n{''.join(logs)}")
+        await asyncio.sleep(0.05)
+
+
+def _end_engine(state: Path) -> None:
+    """End the engine that the language server started, and wait until it is gone."""
+    for path in state.glob("engine-*.json"):
+        engine = running_engine(path)
+        if engine is None:
+            continue
+        os.kill(engine.pid, signal.SIGTERM)
+        deadline_s = time.perf_counter() + 10
+        while is_locked(lock_path(path)) and time.perf_counter() < deadline_s:
+            time.sleep(0.05)
+
+
+def main() -> int:
+    """Run the demo; return 0 if ghost text was shown, accepted, and read back."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.demo", description=__doc__.split("\n")[0]
+    )
+    parser.add_argument("--model", metavar="DIR", help="model folder or name of a shipped model")
+    parser.add_argument("--seed", type=int, default=1, help="another seed types at other places")
+    parser.add_argument("--fast", action="store_true", help="no person types that fast")
+    arguments = parser.parse_args()
+    screen = Screen(sys.stdout)
+    try:
+        arguments.model = model_dir(arguments.model)
+        manifest = load_manifest(arguments.model, verify=False)
+    except FimbleError as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 2
+    screen.say(f"{manifest.name} types along in files that it has never seen.")
+    with tempfile.TemporaryDirectory(prefix="fimble-demo-") as folder:
+        environment = _environment(Path(folder))
+        try:
+            tally = asyncio.run(run(arguments, environment, screen))
+        finally:
+            _end_engine(Path(environment["FIMBLE_STATE_DIR"]))
+        show_latencies(tally, screen)
+        num_accepted = show_acceptance(environment, screen)
+    return _verdict(tally.num_drawn, num_accepted, screen)
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """Return an environment that keeps the user's telemetry, engine and configuration out."""
+    config = folder / "fimble.toml"
+    config.write_text("", encoding="utf-8")
+    places = {f"FIMBLE_{name}_DIR": str(folder / name.lower()) for name in ("DATA", "STATE")}
+    return {**os.environ, **places, "FIMBLE_CONFIG": str(config)}
+
+
+def _verdict(num_drawn: int, num_accepted: int, screen: Screen) -> int:
+    """Say how to go on, and return the exit code."""
+    if not num_drawn or not num_accepted:
+        print(
+            f"demo: {num_drawn} suggestions were shown and {num_accepted} acceptances recorded; "
+            "both must be 1 or more",
+            file=sys.stderr,
+        )
+        return 1
+    screen.say(
+        "\nIn your own editor: docs/editors.md has the lines for Neovim, VS Code and others.\n"
+        "Is everything in place? .venv/bin/fimble doctor"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
