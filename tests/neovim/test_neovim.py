@@ -24,6 +24,11 @@ ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "editors" / "neovim" / "init.lua"
 BODY = ["return", " a", " +", " b", "\n", "\n", "\n", "def"]
 LIMIT_S = 30.0
+_LISTENS = """
+local group = 'nvim.lsp.inline_completion:' .. vim.api.nvim_get_current_buf()
+local found, listeners = pcall(vim.api.nvim_get_autocmds, { group = group })
+return found and #listeners > 0
+"""
 _ATTACHED: list[pynvim.Nvim] = []
 """pynvim leaves its pipes to the garbage collector, which would fail a later test: none comes."""
 
@@ -36,12 +41,12 @@ class Editor:
         self.folder = folder
 
     def edit(self, name: str, text: str) -> None:
-        """Open a file with `text` and wait for the language server."""
+        """Open a file with `text` and wait until Neovim would ask the language server."""
         path = self.folder / "project" / name
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(text.encode())
         self.nvim.command(f"edit {path}")
-        self.until(lambda: self.nvim.exec_lua("return #vim.lsp.get_clients({bufnr=0})") == 1)
+        self.until(lambda: self.nvim.exec_lua(_LISTENS))
 
     def keys(self, keys: str) -> None:
         """Press keys as a user would."""
