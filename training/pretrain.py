@@ -23,6 +23,7 @@ from torch import nn
 from fimble.clock import SystemClock
 from fimble.config import read_toml
 from fimble.errors import FimbleError
+from fimble.files import write_json
 from training.devices import Devices
 from training.examples.shards import EpochRows, build_epoch, epoch_summary, write_documents
 from training.model import (
@@ -32,6 +33,7 @@ from training.model import (
     peak_flops,
 )
 from training.optimiser import Optimisers, is_over, lr_factor
+from training.origin import write_origin
 from training.recipe import PretrainRecipe
 from training.validation import measure, newline_ids, validation_rows
 
@@ -96,6 +98,7 @@ class _Run:
         nn.Module.to(self.model, self.devices.device)
         self.optimisers = Optimisers(self.model, recipe.optimiser)
         self.position = Position()
+        self.scores: dict[str, float] = {}
         self.started_ms = 0.0
         self._builder: subprocess.Popen[bytes] | None = None
         self._resume()
@@ -138,6 +141,7 @@ class _Run:
             nn.Module.to(self.model, torch.bfloat16)
             self.model.save_pretrained(folder)
             self.tokenizer.save(str(folder / "tokenizer.json"))
+            write_origin(folder, self.recipe, self.scores)
         self.devices.barrier()
         return folder
 
@@ -241,8 +245,8 @@ class _Run:
         )
         means = {name: round(value, 4) for name, value in scores.items() if name.endswith("mean")}
         self._write_log({"step": self.position.step, "scores": means})
-        text = json.dumps({"step": self.position.step, **scores}, indent=2)
-        (self.out / "scores.json").write_text(text)
+        self.scores = scores
+        write_json(self.out / "scores.json", {"step": self.position.step, **scores})
 
     def _write_log(self, line: dict[str, object]) -> None:
         if self.devices.is_first:

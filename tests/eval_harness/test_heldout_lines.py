@@ -78,8 +78,8 @@ def test_projects_take_turns_and_training_files_are_never_asked(tmp_path: Path) 
 )
 def test_an_answer_is_exact_up_to_blanks_at_its_end(
     text: str,
-    exact: bool,
-    similarity: float,  # noqa: FBT001 - a case of the table
+    exact: bool,  # noqa: FBT001 - a column of the table
+    similarity: float,
 ) -> None:
     verdict = judged(CASE, text, "line", 1.0)
     assert verdict.exact is exact

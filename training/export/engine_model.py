@@ -22,6 +22,7 @@ from fimble.manifest import (
 from training.export.onnx_graph import build_graph
 from training.export.quantise import Quantisation, Quantised, as_floats, quantise
 from training.export.weights import EMBEDDING
+from training.origin import ORIGIN_NAME
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from training.export.quantise import Matrix
     from training.export.weights import Weights
 
-ORIGIN_NAME = "origin.json"
 CARD_NAME = "README.md"
 
 
