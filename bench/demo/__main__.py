@@ -14,24 +14,21 @@ import argparse
 import asyncio
 import os
 import random
-import signal
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+from bench.demo.engine import end_engine, wait_for_engine
 from bench.demo.results import show_acceptance, show_latencies
 from bench.demo.screen import Screen
 from bench.demo.sources import places_in, read_sources
 from bench.demo.typist import Pace, Tally, Typist
-from fimble.errors import FimbleError
+from fimble.errors import FimbleError, InputError
 from fimble.manifest import load_manifest
 from fimble.paths import model_dir
-from lsp_server.engines.announcement import lock_path, running_engine
-from lsp_server.engines.file_lock import is_locked
 from tests.stand_ins.lsp_client import LspClient, start_client
 
-ENGINE_LIMIT_S = 75.0
 IDLE_EXIT_S = 60
 """If this process is killed, the engine it started ends by itself."""
 FAST = Pace(fastest_key_ms=5, slowest_key_ms=15, reading_ms=60)
@@ -49,7 +46,7 @@ async def run(arguments: argparse.Namespace, environment: dict[str, str], screen
         }
         await client.initialize(options=options, encodings=["utf-32"], name="demo")
         started_s = time.perf_counter()
-        await _engine_is_up(Path(environment["FIMBLE_STATE_DIR"]))
+        await wait_for_engine(Path(environment["FIMBLE_STATE_DIR"]), client.messages)
         screen.say(f"The engine was up {time.perf_counter() - started_s:.1f} s after the editor.")
         await _type_in_all(client, screen, tally, pace=pace, seed=arguments.seed)
         await client.close()
@@ -64,37 +61,16 @@ async def run(arguments: argparse.Namespace, environment: dict[str, str], screen
 async def _type_in_all(
     client: LspClient, screen: Screen, tally: Tally, *, pace: Pace, seed: int
 ) -> None:
+    num_places = 1 if pace is FAST else 2
     for source in read_sources():
         rng = random.Random(f"{seed} {source.path.name}")
         uri = source.path.as_uri()
         client.open(source.text, uri=uri, language=source.language.lsp_ids[0])
-        for number, place in enumerate(places_in(source, rng)):
+        for place in places_in(source, rng)[:num_places]:
             screen.title(source, place.line)
             typist = Typist(client, source, place, screen=screen, tally=tally, pace=pace)
-            await typist.write(rng, is_first=number == 0)
+            await typist.write(rng)
         client.notify("textDocument/didClose", {"textDocument": {"uri": uri}})
-
-
-async def _engine_is_up(state: Path) -> None:
-    """Wait for the engine, which the language server starts while the user looks for a key."""
-    deadline_s = time.perf_counter() + ENGINE_LIMIT_S
-    while not any(running_engine(path) for path in state.glob("engine-*.json")):
-        if time.perf_counter() > deadline_s:
-            logs = [path.read_text(errors="replace") for path in state.glob("engine-*.log")]
-            raise SystemExit(f"demo: the engine did not start\n{''.join(logs)}")
-        await asyncio.sleep(0.05)
-
-
-def _end_engine(state: Path) -> None:
-    """End the engine that the language server started, and wait until it is gone."""
-    for path in state.glob("engine-*.json"):
-        engine = running_engine(path)
-        if engine is None:
-            continue
-        os.kill(engine.pid, signal.SIGTERM)
-        deadline_s = time.perf_counter() + 10
-        while is_locked(lock_path(path)) and time.perf_counter() < deadline_s:
-            time.sleep(0.05)
 
 
 def main() -> int:
@@ -104,22 +80,38 @@ def main() -> int:
     )
     parser.add_argument("--model", metavar="DIR", help="model folder or name of a shipped model")
     parser.add_argument("--seed", type=int, default=1, help="another seed types at other places")
-    parser.add_argument("--fast", action="store_true", help="no person types that fast")
+    parser.add_argument(
+        "--fast", action="store_true", help="half of the places, and faster than any person"
+    )
     arguments = parser.parse_args()
     screen = Screen(sys.stdout)
     try:
-        arguments.model = model_dir(arguments.model)
-        manifest = load_manifest(arguments.model, verify=False)
+        return _demo(arguments, screen)
     except FimbleError as error:
         print(f"demo: {error}", file=sys.stderr)
-        return 2
-    screen.say(f"{manifest.name} types along in files that it has never seen.")
+        return 2 if isinstance(error, InputError) else 1
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        screen.leave()
+
+
+def _demo(arguments: argparse.Namespace, screen: Screen) -> int:
+    """Type, sum up, and return the exit code.
+
+    Raises:
+        EngineError: The engine does not start, or does not end.
+        InputError: There is no such model.
+    """
+    arguments.model = model_dir(arguments.model)
+    name = load_manifest(arguments.model, verify=False).name
+    screen.say(f"{name} types along in files that it has never seen.")
     with tempfile.TemporaryDirectory(prefix="fimble-demo-") as folder:
         environment = _environment(Path(folder))
         try:
             tally = asyncio.run(run(arguments, environment, screen))
         finally:
-            _end_engine(Path(environment["FIMBLE_STATE_DIR"]))
+            end_engine(Path(environment["FIMBLE_STATE_DIR"]))
         show_latencies(tally, screen)
         num_accepted = show_acceptance(environment, screen)
     return _verdict(tally.num_drawn, num_accepted, screen)

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from bench.demo.typist import Tally
 
 BY_LANGUAGE = """\
-select coalesce(metrics.language, 'all') as language, sum(num_served)::int as served,
-    sum(num_shown)::int as shown, sum(num_taken)::int as accepted,
-    round(sum(num_taken) / sum(num_shown), 2) as acceptance_rate
+select coalesce(metrics.language, 'all') as language,
+    sum(num_served)::int as served, sum(num_shown)::int as shown,
+    sum(num_taken)::int as accepted, round(sum(num_taken) / sum(num_shown), 2) as acceptance_rate
 from metrics group by rollup (metrics.language) order by metrics.language nulls last"""
 TOTAL = "select sum(num_taken)::int as accepted from metrics"
 
@@ -43,8 +43,7 @@ def show_latencies(tally: Tally, screen: Screen) -> None:
 
 def show_acceptance(environment: Mapping[str, str], screen: Screen) -> int:
     """Print what `fimble telemetry sql` says, and return how many suggestions were accepted."""
-    indented = BY_LANGUAGE.replace("\n", "\n    ")
-    screen.say(f'\n$ fimble telemetry sql "{indented}"')
+    screen.say(f'\n$ fimble telemetry sql "{BY_LANGUAGE}"')
     screen.say(_sql(BY_LANGUAGE, "table", environment).rstrip())
     rows = json.loads(_sql(TOTAL, "json", environment))
     return int(rows[0]["accepted"] or 0)

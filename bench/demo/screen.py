@@ -36,6 +36,8 @@ class View(NamedTuple):
     ghost: str
     below: list[str]
     status: str
+    is_done: bool = False
+    """Whether the cursor has left."""
 
 
 class Screen:
@@ -49,7 +51,7 @@ class Screen:
 
     def title(self, source: SourceFile, line: int) -> None:
         """Say which file is typed in."""
-        self._leave()
+        self.leave()
         text = f"{source.project} {source.version}  {source.path.name}:{line + 1}"
         about = f"{source.language.name}, {source.licence}"
         bold, faint, end = (_BOLD, _FAINT, _END) if self.is_terminal else ("", "", "")
@@ -57,7 +59,7 @@ class Screen:
 
     def say(self, text: str = "") -> None:
         """Print lines that stay."""
-        self._leave()
+        self.leave()
         self._out.write(f"{text}\n")
         self._out.flush()
 
@@ -83,7 +85,7 @@ class Screen:
         self._out.flush()
         self._num_drawn = len(rows)
 
-    def _leave(self) -> None:
+    def leave(self) -> None:
         """Keep what is drawn, and go on below it."""
         if self._num_drawn:
             self._out.write("\x1b[?25h")
@@ -94,16 +96,19 @@ class Screen:
         cells = [
             (char, _TAKEN if span.is_taken else "") for span in view.written for char in span.text
         ]
-        ghost = f" {view.ghost}" if view.ghost[:1] in {"", "\n"} else view.ghost
-        cells += [(ghost[0], _CURSOR + _GHOST), *((char, _GHOST) for char in ghost[1:])]
+        if not view.is_done:
+            ghost = f" {view.ghost}" if view.ghost[:1] in {"", "\n"} else view.ghost
+            cells += [(ghost[0], _CURSOR + _GHOST), *((char, _GHOST) for char in ghost[1:])]
         above = [line.expandtabs(_TAB_COLUMNS)[:width] for line in view.above]
         below = [line.expandtabs(_TAB_COLUMNS)[:width] for line in view.below]
-        return [*above, *_painted(cells, width), *below, f"{_FAINT}{view.status[:width]}{_END}"]
+        status = [] if view.is_done else [f"{_FAINT}{view.status[:width]}{_END}"]
+        return [*above, *_painted(cells, width), *below, *status]
 
 
 def _painted(cells: list[tuple[str, str]], width: int) -> list[str]:
     """Return lines of characters that each have a style."""
-    rows, row, column, style = [], "", 0, ""
+    rows: list[str] = []
+    row, column, style = "", 0, ""
     for char, wanted in cells:
         if char == "\n":
             rows.append(row + (_END if style else ""))

@@ -13,7 +13,7 @@ import re
 import time
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.demo.screen import CONTEXT_LINES, Span, View
 from bench.demo.sources import without
@@ -54,7 +54,7 @@ class Pace:
 class Kind(StrEnum):
     """What a request was."""
 
-    FIRST = "first request in a file"
+    FIRST = "first request at a place"
     TYPING = "typing on"
     KNOWN = "typed through or cached"
 
@@ -121,14 +121,14 @@ class Typist:
         self._above = lines[max(0, place.line - CONTEXT_LINES) : place.line]
         self._below = lines[place.line + 1 : place.line + 1 + CONTEXT_LINES]
 
-    async def write(self, rng: random.Random, *, is_first: bool) -> None:
+    async def write(self, rng: random.Random) -> None:
         """Take the text out of the file, and write it again."""
         text = self._place.text
         lines = text.split("\n")
         end_column = len(lines[-1]) + (self._place.column if len(lines) == 1 else 0)
         end = (self._place.line + len(lines) - 1, end_column)
         self._client.change(((self._place.line, self._place.column), end, ""), uri=self._uri)
-        await self._ask_and_look(Kind.FIRST if is_first else Kind.TYPING)
+        await self._ask_and_look(Kind.FIRST)
         while self._left:
             key = _key(self._left)
             gap_s = rng.uniform(self._pace.fastest_key_ms, self._pace.slowest_key_ms) / 1000
@@ -141,7 +141,8 @@ class Typist:
                 await self._ask_and_look(Kind.TYPING)
             else:
                 await self._ask(Kind.TYPING, limit_s=gap_s, gap_s=gap_s)
-        self._show(Ghost(), "")
+        self._ghost = Ghost()
+        self._screen.draw(self._view()._replace(is_done=True))
 
     @property
     def _left(self) -> str:
@@ -267,7 +268,7 @@ def _key(left: str) -> str:
     return left[: 1 + len(line) - len(line.lstrip())]
 
 
-def _ghost_in(items: list[dict[str, object]], place: tuple[int, int]) -> Ghost:
+def _ghost_in(items: list[dict[str, Any]], place: tuple[int, int]) -> Ghost:
     """Return what an editor draws behind the cursor for the items of an answer."""
     if not items:
         return Ghost()
