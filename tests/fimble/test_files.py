@@ -1,5 +1,6 @@
 """Files that appear whole, model folders that are checked, and where state lives."""
 
+import dataclasses
 import json
 import os
 import random
@@ -116,6 +117,10 @@ def test_a_digest_is_the_identity_of_weights_tokenizer_and_format(model: Path) -
     before = load_manifest(model)
     table = json.loads((model / "manifest.json").read_text(encoding="utf-8"))
     write_json(model / "manifest.json", table | {"name": "renamed"})
+    assert load_manifest(model).digest == before.digest
+    (model / "README.md").write_text("# A corrected card\n", encoding="utf-8")
+    card = {"README.md": dataclasses.asdict(file_entries(model, ("README.md",))["README.md"])}
+    write_json(model / "manifest.json", table | {"files": table["files"] | card})
     assert load_manifest(model).digest == before.digest
     write_json(model / "manifest.json", table | {"fim_order": "psm"})
     assert load_manifest(model).digest != before.digest
