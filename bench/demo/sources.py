@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).resolve().parent.parent / "sources"
 BODY_LINES = (2, 4)
-"""Fewest and most lines of a body that is written again."""
-BODY_CHARS = (50, 130)
-REST_CHARS = (12, 40)
+"""Fewest and most lines of a body that is written again; what is typed takes a minute in all."""
+BODY_CHARS = (40, 90)
+REST_CHARS = (12, 30)
 _NOT_CODE = ('"', "'", "*", "/*", "//", "#", "@", "}", ")", "]")
 _REST_STARTS = (" = ", "return ", "(")
 

@@ -73,14 +73,14 @@ def test_a_place_is_a_body_and_a_rest_of_a_line_elsewhere() -> None:
             "    # Comments are not typed again.\n",
             "    return width * height\n",
             "def distance(first, second):\n",
-            "    across, up = first.x - second.x, first.y - second.y\n",
-            "    return (across * across + up * up) ** 0.5\n",
+            "    across, up = vector(first, second)\n",
+            "    return hypotenuse(across, up)\n",
             '"""Nothing."""\n' * 8,
         ]
     )
     source = SourceFile("p", "1", "MIT", Path("p.py"), PYTHON, text)
-    body = "across, up = first.x - second.x, first.y - second.y\n"
-    body += "    return (across * across + up * up) ** 0.5"
+    body = "across, up = vector(first, second)\n"
+    body += "    return hypotenuse(across, up)"
     assert places_in(source, random.Random(0)) == [
         Place(10, 11, "width * height"),
         Place(12, 4, body),
