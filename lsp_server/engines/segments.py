@@ -3,7 +3,7 @@ r"""Prompts on the wire: text that is never parsed, and special tokens named by 
 Our own server takes `inputs` as a list of segments next to TGI's one string. In JSON a text is a
 string and a special token is an object:
 
-    ["src/a.py\n", {"special": "<|fim_suffix|>"}, "    return x\n"]
+    ["src/a.py\n", {"special": NAME OF A SENTINEL}, "    return x\n"]
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ import json
 import shutil
 from typing import TYPE_CHECKING, Any
 
+import aiohttp
 import pytest
 from safetensors.torch import load_file, save_file
 
@@ -19,7 +20,7 @@ from training.export.quantise import Quantisation
 from training.export.weights import load_weights
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
     from transformers import LlamaConfig
@@ -80,6 +81,13 @@ def slow_server(
     """A server with the slow model; all tests of a module share it."""
     with serving(slow_model_folder, tmp_path_factory.mktemp("slow-server")) as process:
         yield process
+
+
+@pytest.fixture
+async def http(server: ServeProcess) -> AsyncIterator[aiohttp.ClientSession]:
+    """A client that knows the token."""
+    async with aiohttp.ClientSession(server.url, headers=server.headers) as session:
+        yield session
 
 
 @pytest.fixture
