@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import io
 import os
 import random
 import sys
@@ -84,6 +85,8 @@ def main() -> int:
         "--fast", action="store_true", help="half of the places, and faster than any person"
     )
     arguments = parser.parse_args()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # some terminals have no line-drawing characters
     screen = Screen(sys.stdout)
     try:
         return _demo(arguments, screen)
@@ -92,6 +95,10 @@ def main() -> int:
         return 2 if isinstance(error, InputError) else 1
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:
+        # Nobody reads on: the interpreter's last flush goes nowhere, too.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     finally:
         screen.leave()
 
