@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import pynvim
 import pytest
 
+from fimble.errors import ModelFolderError
+from fimble.paths import SHIPPED_MODEL, model_dir
 from tests.neovim.fetch import CannotFetchError, fetch
 from tests.stand_ins.lsp_client import events_in
 from tests.stand_ins.tgi_app import TgiScript, tgi_server
@@ -112,7 +114,22 @@ def tgi() -> Iterator[TgiScript]:
 @pytest.fixture
 def editor(neovim: Path, tgi: TgiScript, tmp_path: Path) -> Iterator[Editor]:
     """Start Neovim with our configuration, in folders of its own."""
-    (tmp_path / "fimble.toml").write_text(f'[engine]\ntgi_url = "{tgi.url}"\n')
+    yield from started(neovim, tmp_path, f'[engine]\ntgi_url = "{tgi.url}"\n')
+
+
+@pytest.fixture
+def editor_with_engine(neovim: Path, tmp_path: Path) -> Iterator[Editor]:
+    """The same with the embedded engine and the shipped model."""
+    try:
+        model = model_dir(SHIPPED_MODEL)
+    except ModelFolderError as error:
+        pytest.skip(str(error))
+    yield from started(neovim, tmp_path, f'[engine]\nmodel = "{model}"\nidle_exit_s = 5\n')
+
+
+def started(neovim: Path, folder: Path, config: str) -> Iterator[Editor]:
+    """Yield a Neovim whose language server has this configuration."""
+    (folder / "fimble.toml").write_text(config)
     folders = {
         "XDG_CONFIG_HOME": "config",
         "XDG_DATA_HOME": "xdg-data",
@@ -123,12 +140,12 @@ def editor(neovim: Path, tgi: TgiScript, tmp_path: Path) -> Iterator[Editor]:
         "FIMBLE_CONFIG": "fimble.toml",
     }
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    variables = {"PATH": path, **{name: str(tmp_path / value) for name, value in folders.items()}}
+    variables = {"PATH": path, **{name: str(folder / value) for name, value in folders.items()}}
     command = ["env", *(f"{name}={value}" for name, value in variables.items())]
     command += [str(neovim), "--embed", "--headless", "-n", "-i", "NONE", "-u", str(CONFIG)]
     nvim = pynvim.attach("child", argv=command)
     _ATTACHED.append(nvim)
-    yield Editor(nvim, tmp_path)
+    yield Editor(nvim, folder)
     nvim.close()
 
 
@@ -156,6 +173,20 @@ def test_ghost_text_appears_and_tab_takes_it(editor: Editor, tgi: TgiScript) -> 
     assert editor.outcomes() == [("accepted", "editor", 12)]
     started = events_in(editor.folder / "data" / "spool")[0]
     assert (started["editor"], started["editor_version"][:4]) == ("Neovim", "0.12")
+
+
+def test_the_shipped_model_completes_in_a_plain_neovim(editor_with_engine: Editor) -> None:
+    editor = editor_with_engine
+    editor.edit("lines.js", 'const fs = require("fs");\n\nfunction read(path) {\n}\n')
+    editor.keys("jjoconst text = fs.")
+    editor.until(lambda: editor.ghost.startswith("readFile"))
+    ghost = editor.ghost
+    editor.keys("<Tab>")
+    editor.until(lambda: editor.lines[3].strip() == f"const text = fs.{ghost}")
+    leave(editor)
+    assert ("accepted", "editor") in {outcome[:2] for outcome in editor.outcomes()}
+    served = [e for e in events_in(editor.folder / "data" / "spool") if e["ev"] == "served"]
+    assert {(e["model"], e["backend"]) for e in served} == {(SHIPPED_MODEL, "embedded")}
 
 
 def test_ghost_text_shrinks_while_the_user_types_it(editor: Editor, tgi: TgiScript) -> None:
