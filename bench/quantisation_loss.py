@@ -76,7 +76,11 @@ def _windows(text: str, weights: Weights) -> Iterator[Window]:
 
 def _session(weights: Weights, quantisation: Quantisation) -> ort.InferenceSession:
     graph = build_graph(quantised_weights(weights, quantisation), all_logits=True)
-    return ort.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
+    options = ort.SessionOptions()
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return ort.InferenceSession(
+        graph.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
 
 
 def _bits(session: ort.InferenceSession, weights: Weights, window: Window) -> float:
@@ -89,12 +93,11 @@ def _bits(session: ort.InferenceSession, weights: Weights, window: Window) -> fl
         "attention_mask": np.ones((1, len(window.ids)), np.int64),
         **{name: np.zeros(shape, np.float32) for name in caches},
     }
-    output = cast("NDArray[np.float32]", session.run(["logits"], feeds)[0])
-    logits = output[0, :-1].astype(np.float64)
+    logits = cast("NDArray[np.float32]", session.run(["logits"], feeds)[0])[0, :-1]
     logits -= logits.max(axis=-1, keepdims=True)
-    logprobs = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
-    chosen = logprobs[np.arange(len(window.ids) - 1), window.ids[1:]]
-    return float(-chosen.sum() / np.log(2))
+    chosen = logits[np.arange(len(window.ids) - 1), window.ids[1:]]
+    nats = np.log(np.exp(logits).sum(axis=-1)) - chosen
+    return float(nats.sum(dtype=np.float64) / np.log(2))
 
 
 if __name__ == "__main__":

@@ -67,15 +67,18 @@ def test_gguf_format_writes_a_file(tmp_path: Path, word: str | None, kind: str) 
     assert [path.name for path in out.parent.iterdir()] == ["model.gguf"]
 
 
-def test_model_card_and_origin_of_a_checkpoint_reach_the_release(tmp_path: Path) -> None:
+def test_documents_and_origin_of_a_checkpoint_reach_the_release(tmp_path: Path) -> None:
     checkpoint = tmp_path / "checkpoint"
     assert export(tiny_checkpoint(), "--format", "hf", "--out", checkpoint) == 0
     (checkpoint / "README.md").write_text("# Card\n")
+    (checkpoint / "ATTRIBUTION.md").write_text("# Sources\n")
     (checkpoint / "origin.json").write_text('{"recipe_sha256": "abc"}')
     out = tmp_path / "model"
     assert export(checkpoint, "--format", "engine", "--out", out) == 0
     assert load_manifest(out).recipe_sha256 == "abc"
     assert (out / "README.md").read_text() == "# Card\n"
+    assert (out / "ATTRIBUTION.md").read_text() == "# Sources\n"
+    assert {"README.md", "ATTRIBUTION.md"} < set(load_manifest(out).files)
     again = tmp_path / "again"
     assert export(out, "--format", "engine", "--out", again) == 0
     assert load_manifest(again).digest == load_manifest(out).digest

@@ -28,10 +28,11 @@ def test_manifest_describes_the_folder(tmp_path: Path) -> None:
     origin = Origin(
         licence="MIT", parent="abc", recipe_sha256="r", data_card_sha256="d", scores={"x": 0.5}
     )
-    card = tmp_path / "card.md"
-    card.write_text("# Größe 😀\n", encoding="utf-8")
+    card = tmp_path / "README.md"
+    card.write_bytes("# Größe 😀\r\n".encode())
     folder = tmp_path / "small"
-    written = write_engine_model(load_weights(tiny_checkpoint()), folder, origin=origin, card=card)
+    weights = load_weights(tiny_checkpoint())
+    written = write_engine_model(weights, folder, origin=origin, documents=(card,))
     manifest = load_manifest(folder)
     assert manifest == written
     assert manifest.name == "small"

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from tokenizers import Tokenizer
-from transformers import AutoTokenizer, LlamaForCausalLM
+from transformers import AutoTokenizer, DynamicCache, LlamaForCausalLM
 
 from fimble import paths
 from fimble.errors import ModelFolderError
@@ -33,15 +33,18 @@ if TYPE_CHECKING:
 
 NEW_TOKENS = 16
 MIN_AGREEMENT = 0.9
-"""Share of greedy tokens that agree before the first difference of a prompt."""
-MAX_MARGIN = 0.25
-"""By how much transformers may prefer its own token where the graph chose another one, in standard
-deviations of the logits of that step.
+"""Share of steps at which both choose the same token, on the text that transformers writes.
 
-The graph rounds the input of every product to 8 bits, transformers does not. That moves each logit
-by 2 to 4% of the standard deviation (measured on the tiny model with random weights), hence the
-difference of two by some 4% on average, and five times that in rare cases. A wrong weight, position
-or mask moves logits by a whole standard deviation.
+Counted step by step on the same text, since one near tie at the start of a prompt would else decide
+about all that follows. On 600 tokens of source the first model agrees at 98% of the steps.
+"""
+MAX_MARGIN = 0.15
+"""By how much transformers may prefer its own token where the graph chooses another one, in
+standard deviations of the logits of that step.
+
+The graph rounds the input of every product to 8 bits, transformers does not. That moves a logit by
+2% of the standard deviation (measured on the first model), hence the difference of two by 3%, and
+five times that in rare cases. A wrong weight, position or mask moves logits by all of it.
 """
 END_ID = SPECIAL_TOKENS.index(FIMBLE.end)
 PAD_ID = SPECIAL_TOKENS.index(FIMBLE.pad)
@@ -54,24 +57,21 @@ class Release(NamedTuple):
     hf: Path
     model: LlamaForCausalLM
     tokenizer: Tokenizer
-    knows_holes: bool
-    """Whether it learnt the probe by heart."""
 
 
-class Parting(NamedTuple):
-    """Where two greedy texts part."""
+class Step(NamedTuple):
+    """What both choose next after the same text."""
 
-    equal_ids: list[int]
-    num_tokens: int
+    expected_id: int
+    chosen_id: int
     margin: float
-    """See `MAX_MARGIN`; 0 where they do not part."""
+    """See `MAX_MARGIN`; 0 where they agree."""
 
 
 @pytest.fixture(scope="module", params=["tiny", "shipped"])
 def release(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Release:
     """Each model in turn."""
-    is_tiny = request.param == "tiny"
-    if is_tiny:
+    if request.param == "tiny":
         folder = tmp_path_factory.mktemp("golden") / "model"
         write_engine_model(load_weights(learnt_by_heart(folder.parent / "checkpoint")), folder)
     else:
@@ -82,7 +82,7 @@ def release(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     hf = tmp_path_factory.mktemp("hf")
     write_hf_folder(load_weights(folder), hf)
     model = LlamaForCausalLM.from_pretrained(hf, dtype=torch.float32).eval()
-    return Release(folder, hf, model, plain_tokenizer(folder), is_tiny)
+    return Release(folder, hf, model, plain_tokenizer(folder))
 
 
 def plain_tokenizer(folder: Path) -> Tokenizer:
@@ -157,36 +157,37 @@ def test_floating_point_graph_has_the_logits_of_transformers(
     np.testing.assert_allclose(logits_TV, expected_TV, atol=1e-3)
 
 
-def test_greedy_text_of_the_graph_is_that_of_transformers(release: Release) -> None:
+def test_the_graph_chooses_the_tokens_that_transformers_chooses(release: Release) -> None:
     run = GraphRun(release.folder / "model.onnx", capacity_tokens=2048)
-    partings = [greedy_until_they_part(release, run, hole) for hole in HOLES]
-    assert max(parting.margin for parting in partings) <= MAX_MARGIN
-    num_equal = sum(len(parting.equal_ids) for parting in partings)
-    assert num_equal >= MIN_AGREEMENT * sum(parting.num_tokens for parting in partings)
+    steps = [step for hole in HOLES for step in greedy_steps(release, run, hole)]
+    assert max(step.margin for step in steps) <= MAX_MARGIN
+    num_equal = sum(step.expected_id == step.chosen_id for step in steps)
+    assert num_equal >= MIN_AGREEMENT * len(steps)
 
 
+@pytest.mark.parametrize("release", ["tiny"], indirect=True)
 def test_the_model_that_learnt_by_heart_fills_the_holes(release: Release) -> None:
-    if not release.knows_holes:
-        pytest.skip("only the tiny model learnt the probe by heart")
     run = GraphRun(release.folder / "model.onnx", capacity_tokens=2048)
     for hole in HOLES:
-        ids = greedy_until_they_part(release, run, hole).equal_ids
-        assert ids == [*release.tokenizer.encode(hole.middle).ids, END_ID][:NEW_TOKENS]
+        steps = greedy_steps(release, run, hole)
+        middle = [*release.tokenizer.encode(hole.middle).ids, END_ID][:NEW_TOKENS]
+        assert [step.expected_id for step in steps] == middle
+        assert [step.chosen_id for step in steps] == middle
 
 
-def greedy_until_they_part(release: Release, run: GraphRun, hole: Hole) -> Parting:
-    """Let both write, each on what both wrote so far."""
-    ids = prompt_ids(release.tokenizer, hole)
-    logits = run.logits(ids, past_tokens=0)[-1]
-    equal_ids: list[int] = []
-    while len(equal_ids) < NEW_TOKENS and END_ID not in equal_ids:
+def greedy_steps(release: Release, run: GraphRun, hole: Hole) -> list[Step]:
+    """Let transformers write, and ask the graph at each step what it would have written."""
+    new_ids = prompt_ids(release.tokenizer, hole)
+    cache, past_tokens = DynamicCache(), 0
+    steps: list[Step] = []
+    while len(steps) < NEW_TOKENS and (not steps or steps[-1].expected_id != END_ID):
+        logits = run.logits(new_ids, past_tokens=past_tokens)[-1]
         with torch.no_grad():
-            expected = release.model(torch.tensor([ids])).logits[0, -1].numpy()
+            output = release.model(torch.tensor([new_ids]), past_key_values=cache)
+        expected = output.logits[0, -1].numpy()
         best, chosen = int(expected.argmax()), int(logits.argmax())
-        if best != chosen:
-            margin = float(expected[best] - expected[chosen]) / float(expected.std())
-            return Parting(equal_ids, NEW_TOKENS, margin)
-        logits = run.logits([best], past_tokens=len(ids))[-1]
-        ids.append(best)
-        equal_ids.append(best)
-    return Parting(equal_ids, len(equal_ids), 0.0)
+        margin = float(expected[best] - expected[chosen]) / float(expected.std())
+        steps.append(Step(best, chosen, margin))
+        past_tokens += len(new_ids)
+        new_ids = [best]
+    return steps

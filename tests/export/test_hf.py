@@ -107,8 +107,8 @@ def test_the_way_back_gives_the_released_model_bit_by_bit(folder: Path, tmp_path
     assert (tmp_path / "back" / "model.onnx").read_bytes() == released.read_bytes()
 
 
-def test_a_model_card_goes_along(tmp_path: Path) -> None:
-    card = tmp_path / "card"
+def test_documents_go_along(tmp_path: Path) -> None:
+    card = tmp_path / "README.md"
     card.write_bytes(b"# card\r\n")
-    write_hf_folder(load_weights(tiny_checkpoint()), tmp_path / "out", card=card)
+    write_hf_folder(load_weights(tiny_checkpoint()), tmp_path / "out", documents=(card,))
     assert (tmp_path / "out" / "README.md").read_bytes() == b"# card\r\n"

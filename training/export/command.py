@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from fimble import paths
 from fimble.errors import InputError
 from training.export.engine_model import (
-    CARD_NAME,
     origin_of,
     read_origin,
     write_engine_model,
@@ -85,8 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _write(weights: Weights, folder: Path, arguments: argparse.Namespace) -> None:
     """Write `weights`, which were read from `folder`, as the arguments say."""
     stored = _stored(Format(arguments.format), arguments.quantisation)
-    card = folder / CARD_NAME
-    readme = card if card.is_file() else None
+    documents = tuple(sorted(folder.glob("*.md")))
     if isinstance(stored, GgufType):
         name = weights.manifest.name if weights.manifest else folder.name
         write_gguf(weights, arguments.out, name=name, stored=stored)
@@ -96,11 +94,11 @@ def _write(weights: Weights, folder: Path, arguments: argparse.Namespace) -> Non
             arguments.out,
             quantisation=stored,
             origin=origin_of(weights.manifest) if weights.manifest else read_origin(folder),
-            card=readme,
+            documents=documents,
             all_logits=arguments.all_logits,
         )
     else:
-        write_hf_folder(weights, arguments.out, card=readme)
+        write_hf_folder(weights, arguments.out, documents=documents)
 
 
 def _stored(format_: Format, word: str | None) -> Quantisation | GgufType | None:

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from training.export.quantise import Matrix
     from training.export.weights import Weights
 
-CARD_NAME = "README.md"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
@@ -98,7 +96,7 @@ def write_engine_model(
     *,
     quantisation: Quantisation = Quantisation.INT8,
     origin: Origin | None = None,
-    card: Path | None = None,
+    documents: tuple[Path, ...] = (),
     all_logits: bool = False,
 ) -> Manifest:
     """Write the model folder, its manifest last, and return the manifest.
@@ -108,17 +106,15 @@ def write_engine_model(
         folder: Where to write; its name becomes the model's.
         quantisation: How the matrices are stored.
         origin: What the manifest says besides the shape.
-        card: A model card to copy as `README.md`.
+        documents: Files to copy beside the weights: model card, attribution.
         all_logits: Return the logits of every position, see `build_graph`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     graph = build_graph(quantised_weights(weights, quantisation), all_logits=all_logits)
     write_whole(folder / ONNX_NAME, graph.SerializeToString())
     write_whole(folder / TOKENIZER_NAME, weights.tokenizer.read_bytes())
-    names = [ONNX_NAME, TOKENIZER_NAME]
-    if card is not None:
-        write_whole(folder / CARD_NAME, card.read_bytes())
-        names.append(CARD_NAME)
+    copy_documents(documents, folder)
+    names = (ONNX_NAME, TOKENIZER_NAME, *(document.name for document in documents))
     stated = dataclasses.asdict(origin or Origin())
     manifest = Manifest(
         name=folder.resolve().name,
@@ -126,11 +122,17 @@ def write_engine_model(
         architecture=weights.architecture,
         context_tokens=weights.context_tokens,
         quantisation=quantisation.value,
-        files=file_entries(folder, tuple(names)),
+        files=file_entries(folder, names),
         **stated,
     )
     save_manifest(folder, manifest)
     return manifest
+
+
+def copy_documents(documents: tuple[Path, ...], folder: Path) -> None:
+    """Copy model card, attribution and the like into a folder."""
+    for document in documents:
+        write_whole(folder / document.name, document.read_bytes())
 
 
 def _stored(tensor: Matrix, bits: int, quantisation: Quantisation) -> Matrix:

@@ -19,7 +19,7 @@ from safetensors.torch import save
 from fimble.files import write_json, write_whole
 from fimble.fim import FIMBLE, SPECIAL_TOKENS
 from fimble.manifest import TOKENIZER_NAME
-from training.export.engine_model import CARD_NAME
+from training.export.engine_model import copy_documents
 from training.export.quantise import as_floats
 from training.export.weights import CONFIG_NAME
 
@@ -33,13 +33,13 @@ END_ID = SPECIAL_TOKENS.index(FIMBLE.end)
 PAD_ID = SPECIAL_TOKENS.index(FIMBLE.pad)
 
 
-def write_hf_folder(weights: Weights, folder: Path, *, card: Path | None = None) -> None:
+def write_hf_folder(weights: Weights, folder: Path, *, documents: tuple[Path, ...] = ()) -> None:
     """Write the folder, the weights last.
 
     Args:
         weights: The model.
         folder: Where to write.
-        card: A model card to copy as `README.md`.
+        documents: Files to copy beside the weights: model card, attribution.
     """
     dtype = torch.bfloat16 if weights.manifest is None else torch.float32
     folder.mkdir(parents=True, exist_ok=True)
@@ -48,8 +48,7 @@ def write_hf_folder(weights: Weights, folder: Path, *, card: Path | None = None)
     write_json(folder / "tokenizer_config.json", _tokenizer_config(weights.context_tokens))
     write_json(folder / "special_tokens_map.json", _named_tokens())
     write_whole(folder / TOKENIZER_NAME, weights.tokenizer.read_bytes())
-    if card is not None:
-        write_whole(folder / CARD_NAME, card.read_bytes())
+    copy_documents(documents, folder)
     tensors = {
         name: torch.tensor(as_floats(tensor)).to(dtype) for name, tensor in weights.tensors.items()
     }
