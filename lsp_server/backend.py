@@ -10,8 +10,9 @@ import importlib
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, cast
 
-from fimble.errors import EngineError, EngineUnavailableError
+from fimble.errors import EngineError, EngineUnavailableError, InputError
 from fimble.fim import FORMATS
+from fimble.paths import state_dir
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
@@ -77,6 +78,8 @@ class Backend:
         except EngineUnavailableError:
             await self._forget()
             raise
+        except OSError as error:
+            raise _no_start(error) from error
 
     async def stream(self, query: Query) -> AsyncGenerator[Token | Finish]:
         """Yield what the engine generates; one that went away is started again, once.
@@ -87,11 +90,13 @@ class Backend:
         """
         for attempt in (1, 2):
             started = False
+            engine = None
             try:
                 await self.info()
-                assert self._engine is not None
+                engine = self._engine
+                assert engine is not None
                 async with (
-                    aclosing(self._engine.stream(query)) as items,
+                    aclosing(engine.stream(query)) as items,
                     aclosing(_in_time(items)) as in_time,
                 ):
                     async for item in in_time:
@@ -99,9 +104,12 @@ class Backend:
                         yield item
             except EngineUnavailableError:
                 async with self._connecting:
-                    await self._forget()
+                    if engine is None or engine is self._engine:  # others may have a new one
+                        await self._forget()
                 if started or attempt == 2:
                     raise
+            except OSError as error:
+                raise _no_start(error) from error
             else:
                 return
 
@@ -128,6 +136,14 @@ async def _in_time(items: AsyncGenerator[Token | Finish]) -> AsyncGenerator[Toke
         except TimeoutError:
             raise _silence(ANSWER_TIMEOUT_S) from None
         yield item
+
+
+def _no_start(error: OSError) -> InputError:
+    """Return the error of an engine that cannot be started: where its files go cannot be used."""
+    return InputError(
+        f"the engine cannot be started: {error}; its address and log go into {state_dir()}, "
+        "FIMBLE_STATE_DIR names another folder"
+    )
 
 
 def _silence(limit_s: float) -> EngineUnavailableError:

@@ -168,4 +168,4 @@ async def complete(
 
 
 def _is_count(number: str) -> bool:
-    return number.isascii() and number.isdigit() and int(number) > 0
+    return len(number) < 10 and number.isascii() and number.isdigit() and int(number) > 0

@@ -97,6 +97,10 @@ class FimbleServer(LanguageServer):
         await asyncio.shield(self._ending)
 
     async def _end(self) -> None:
+        # Whoever waits for an engine that does not come up holds what `close` needs.
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         if self.session is not None:
             await self.session.close()
         if self.outbox is not None:

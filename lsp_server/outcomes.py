@@ -271,7 +271,10 @@ class Outcomes:
         if outcome in {Outcome.ACCEPTED, Outcome.ACCEPTED_PART}:
             events += self._see(done, source, now_ms)  # nobody accepts what is not on screen
         elif done.shown_ms is None:
-            outcome = Outcome.NOT_SHOWN
+            if (done.settled_at_ms or now_ms) < done.served_ms + self._shown_after_ms:
+                outcome = Outcome.NOT_SHOWN
+            else:  # the edit came before the timer that would have said so
+                events += self._see(done, Source.INFERRED, now_ms)
         accepted = "".join(
             char for char, mark in zip(done.text, done.origin, strict=False) if mark == _ACCEPTED
         )

@@ -16,10 +16,27 @@ def loaded_by(statement: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "module", ["lsp_server.command", "lsp_server.engines.shared", "lsp_server.engines.tgi"]
+    "module",
+    [
+        "lsp_server.command",
+        "lsp_server.editor_process",
+        "lsp_server.engines.shared",
+        "lsp_server.engines.tgi",
+    ],
 )
 def test_the_language_server_loads_none_of_the_heavy_packages(module: str) -> None:
     assert HEAVY.isdisjoint(loaded_by(f"import {module}"))
+
+
+def test_protocol_types_come_whole_and_leave_attrs_as_it_was() -> None:
+    check = (
+        "import attrs; define = attrs.define; from lsp_server.command import *;"
+        "import_protocol_types(); assert attrs.define is define;"
+        "from lsprotocol import types; from pygls.protocol import default_converter;"
+        "p = types.Position(1, 2); assert p == types.Position(line=1, character=2);"
+        "assert default_converter().unstructure(p) == {'line': 1, 'character': 2}"
+    )
+    assert "lsprotocol" in loaded_by(check)
 
 
 def test_what_the_parts_share_loads_only_what_an_editor_install_has() -> None:
