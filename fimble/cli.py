@@ -6,6 +6,7 @@ Exit codes: 0 done, 2 bad input (one message on standard error, no traceback), 1
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import os
 import sys
@@ -14,6 +15,13 @@ from typing import NamedTuple, Protocol, cast
 
 from fimble.errors import EngineError, FimbleError, InputError
 
+OF_THE_MACHINE = frozenset(
+    {
+        *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT),
+        *(errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG),
+    }
+)
+"""Errors of the system that a folder or a disk of the user explains: one message, no traceback."""
 OUR_PACKAGES = frozenset({"fimble", "training", "lsp_server", "eval_harness", "telemetry"})
 
 
@@ -70,6 +78,11 @@ def main(argv: list[str] | None = None) -> int:
         # Nobody reads on: the rest goes nowhere, and the interpreter's last flush does, too.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if error.errno not in OF_THE_MACHINE:
+            raise
+        print(f"fimble: {error}", file=sys.stderr)
+        return 2
 
 
 def _run(arguments: list[str]) -> int:

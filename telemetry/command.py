@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import json
 import os
 import sys
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from telemetry.tables import Row
 
 _ROWS_AT_ONCE = 1000
+_READ_ONLY = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _WRITERS = {Format.TABLE: write_table, Format.CSV: write_csv, Format.JSON: write_json}
 
 
@@ -68,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _merge(warehouse: Warehouse, *, as_json: bool) -> None:
     try:
         report = merge(spool_dir(), warehouse, SystemClock(), wait_s=WAIT_S)
-    except OSError as error:
+    except (OSError, duckdb.Error) as error:
         raise InputError(f"cannot merge into {warehouse.folder}: {error}") from error
     if report is None:
         raise InputError(f"another process has been merging into {warehouse.folder} for {WAIT_S} s")
@@ -90,9 +93,19 @@ def _summary(report: MergeReport) -> str:
 
 
 def _merge_if_possible(warehouse: Warehouse) -> None:
-    """Merge, unless another process does or the warehouse is read-only: reading works anyway."""
-    with contextlib.suppress(PermissionError):
+    """Merge, unless another process does or nothing can be written: reading works anyway.
+
+    Raises:
+        InputError: The warehouse is no folder.
+    """
+    try:
         merge(spool_dir(), warehouse, SystemClock(), wait_s=0.0)
+    except (OSError, duckdb.Error) as error:
+        problem = f"cannot merge into {warehouse.folder}: {error}"
+        if isinstance(error, OSError) and error.errno not in _READ_ONLY | _FULL:
+            raise InputError(problem) from error
+        if not isinstance(error, OSError) or error.errno in _FULL:
+            sys.stderr.write(f"fimble: {problem}; reading what is there\n")
 
 
 @contextlib.contextmanager

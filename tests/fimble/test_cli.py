@@ -79,6 +79,26 @@ def test_each_error_on_purpose_has_its_exit_code(error: str, code: int) -> None:
     assert (result.returncode, result.stderr) == (code, "fimble: what, got, allowed, where\n")
 
 
+def test_a_place_that_cannot_be_written_is_one_message(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "code").mkdir()
+    out = tmp_path / "file" / "out"
+    result = fimble(
+        *("corpus", "build", "--source", str(tmp_path / "code"), "--licence", "MIT"),
+        *("--out", str(out)),
+    )
+    assert (result.returncode, result.stdout) == (2, "")
+    [line] = result.stderr.splitlines()
+    assert line == f"fimble: [Errno 20] Not a directory: '{out / 'stages'}'"
+
+
+def test_an_error_of_the_system_that_we_do_not_expect_keeps_its_traceback() -> None:
+    code = "import fimble.cli as c; c._run = lambda _: open('/nowhere/at/all')"
+    result = fimble("doctor", code=code)
+    assert result.returncode == 1
+    assert "FileNotFoundError" in result.stderr
+
+
 def test_the_tree_of_errors_is_the_one_that_is_drawn() -> None:
     names = {n for n, kind in vars(errors).items() if isinstance(kind, type)}
     assert errors.__doc__ is not None

@@ -285,6 +285,8 @@ def test_a_damaged_warehouse_is_one_message(telemetry: Run, data: Path) -> None:
 
 def test_a_warehouse_in_the_place_of_a_file_is_one_message(telemetry: Run, data: Path) -> None:
     (data / "warehouse").write_text("", encoding="utf-8")
-    result = telemetry("merge")
-    assert result.returncode == 2
-    assert "cannot merge into" in result.stderr
+    for action in (("merge",), ("doctor",), ("sql", "select 1")):
+        result = telemetry(*action)
+        assert result.returncode == 2
+        [line] = result.stderr.splitlines()
+        assert line.startswith("fimble: cannot merge into")
