@@ -10,6 +10,7 @@ import os
 from dataclasses import dataclass, field, is_dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import urlsplit
 
 from fimble.config import from_table, read_toml
 from fimble.context import WindowBudget
@@ -54,9 +55,9 @@ class EngineSettings:
     def __post_init__(self) -> None:
         if self.fim_format not in FORMATS:
             raise ConfigError(f"fim_format is {self.fim_format!r}; allowed: {', '.join(FORMATS)}")
-        if self.tgi_url and not self.tgi_url.startswith(("http://", "https://")):
+        if self.tgi_url and not _is_web_address(self.tgi_url):
             raise ConfigError(
-                f"tgi_url is {self.tgi_url!r}; it must start with http:// or https://"
+                f"tgi_url is {self.tgi_url!r}; it must start with http:// or https://, then a host"
             )
         if self.threads < 0 or self.idle_exit_s < 0:
             raise ConfigError("threads and idle_exit_s must be 0 or more")
@@ -73,7 +74,7 @@ class CompletionSettings:
     shown_after_ms: int = 250
     """A suggestion that stayed the newest for so long counts as shown, 0 to 10000 ms."""
     max_document_bytes: int = 2_000_000
-    """Larger documents get no completions."""
+    """Larger documents get no completions; 0 or more."""
     disabled_languages: tuple[str, ...] = ()
     """LSP language identifiers without completions."""
     window: WindowBudget = field(default_factory=WindowBudget)
@@ -85,6 +86,10 @@ class CompletionSettings:
             raise ConfigError(f"debounce_ms is {self.debounce_ms}; it must be 0 to 5000")
         if not 0 <= self.shown_after_ms <= 10_000:
             raise ConfigError(f"shown_after_ms is {self.shown_after_ms}; it must be 0 to 10000")
+        if self.max_document_bytes < 0:
+            raise ConfigError(
+                f"max_document_bytes is {self.max_document_bytes}; it must be 0 or more"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +115,14 @@ class Settings:
     completion: CompletionSettings = field(default_factory=CompletionSettings)
     telemetry: TelemetrySettings = field(default_factory=TelemetrySettings)
     eval: EvalSettings = field(default_factory=EvalSettings)
+
+
+def _is_web_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # of the port, or of an address in brackets
+        return False
 
 
 def load_settings(path: Path | None = None) -> Settings:
