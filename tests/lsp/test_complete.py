@@ -114,7 +114,9 @@ def test_an_engine_that_does_not_answer_is_our_fault(
     assert line.startswith("fimble: no answer from http://127.0.0.1:9")
 
 
-@pytest.mark.parametrize("place", ["", "a.py", "a.py:1", ":1:1", "a.py:1:x", "a.py:١:1"])
+@pytest.mark.parametrize(
+    "place", ["", "a.py", "a.py:1", ":1:1", "a.py:1:x", "a.py:١:1", f"a.py:1:{'9' * 5000}"]
+)
 def test_a_place_without_its_parts_is_refused(place: str) -> None:
     with pytest.raises(InputError, match="must be FILE:LINE:COLUMN"):
         parse_cursor(place)

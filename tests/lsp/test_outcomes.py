@@ -92,6 +92,15 @@ def test_the_command_makes_the_acceptance_the_editors_word() -> None:
     assert editor.end() == [(Outcome.ACCEPTED, Source.EDITOR, 8, 0)]
 
 
+def test_an_edit_that_comes_before_the_timer_finds_the_suggestion_shown() -> None:
+    editor = Editor()
+    editor.now_ms += 400
+    assert editor.write("x").end() == [(Outcome.REJECTED, Source.INFERRED, 0, 0)]
+    assert editor.events[0] == Shown(
+        completion_id="c0", source=Source.INFERRED, shown_delay_ms=40.0
+    )
+
+
 def test_an_acceptance_before_it_counts_as_shown_was_shown_all_the_same() -> None:
     editor = Editor().wait(20).write("foo(bar)").wait(5).accept()
     assert [type(event) for event in editor.events] == [Shown, Resolved]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
@@ -67,6 +68,33 @@ async def test_an_engine_that_dies_in_mid_answer_leaves_the_session_alive(
     assert len(client.messages) == 1
     tgi.dies_after = None
     assert texts(await client.items((1, 0))) == ["    return a + b"]
+
+
+async def test_a_session_ends_while_an_engine_that_is_silent_is_waited_for(start: Start) -> None:
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(say_nothing, "127.0.0.1", 0) as silent:
+        port = silent.sockets[0].getsockname()[1]
+        client = await start(options={"engine": {"tgi_url": f"http://127.0.0.1:{port}"}})
+        client.open(HEAD)
+        client.ask((1, 0))
+        await client.settle()
+        assert await client.close() == 0
+
+
+async def test_a_state_folder_that_is_a_file_is_named(
+    start: Start, environment: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    environment["FIMBLE_STATE_DIR"] = str(tmp_path / "file")
+    client = await start(options={})
+    client.open(HEAD)
+    assert await client.items((1, 0)) == []
+    [message] = client.messages
+    assert message.startswith("Fimble: the engine cannot be started: ")
+    assert message.endswith(f"go into {tmp_path / 'file'}, FIMBLE_STATE_DIR names another folder")
 
 
 async def test_an_unknown_key_is_named_and_the_defaults_hold(
