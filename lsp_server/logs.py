@@ -27,7 +27,7 @@ def start_log(path: Path) -> logging.handlers.QueueListener | None:
     Where the file cannot be written, nothing is logged: a session does not depend on its log.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         if path.exists() and path.stat().st_size > LOG_BYTES:
             path.replace(path.with_name(f"{path.name}.1"))
         file = logging.FileHandler(path, encoding="utf-8")
