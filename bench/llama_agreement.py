@@ -24,6 +24,7 @@ from fimble.fim import FIMBLE, SPECIAL_TOKENS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+END_ID = SPECIAL_TOKENS.index(FIMBLE.end)
 PROMPTS = (
     ("def add(a, b):\n    return", "\n\nprint(add(1, 2))\n"),
     ("class Point {\n  constructor(x, y) {\n    this.x = ", ";\n  }\n}\n"),
@@ -38,6 +39,8 @@ class Agreement(NamedTuple):
     """How far one greedy completion went the same way."""
 
     equal_tokens: int
+    num_tokens: int
+    """Asked for, or until the end token."""
     margin: float
     """Logit of transformers' token less that of the server's, where they part; 0 if they do not."""
 
@@ -82,11 +85,10 @@ def compare_greedy(
         _agreement(model, _prompt_ids(tokenizer, *texts), server, num_tokens) for texts in PROMPTS
     ]
     for result in results:
-        print(f"greedy: {result.equal_tokens} of {num_tokens} equal, margin {result.margin:.4f}")
+        print(f"{result.equal_tokens} of {result.num_tokens} equal, margin {result.margin:.4f}")
     equal = sum(result.equal_tokens for result in results)
-    print(
-        f"greedy: {equal} of {num_tokens * len(results)} tokens equal before the first difference"
-    )
+    total = sum(result.num_tokens for result in results)
+    print(f"greedy: {equal} of {total} tokens equal before the first difference")
 
 
 def _prompt_ids(tokenizer: PreTrainedTokenizerFast, prefix: str, suffix: str) -> list[int]:
@@ -110,15 +112,17 @@ def _agreement(
         "ignore_eos": False,
     }
     theirs = _post(f"{server}/completion", body)["tokens"]
+    if len(theirs) < num_tokens and END_ID not in theirs:
+        theirs.append(END_ID)  # it ended, and does not say with which token
     ids = list(prompt_ids)
     for number, token in enumerate(theirs):
         with torch.no_grad():
             logits = model(torch.tensor([ids])).logits[0, -1]
         best = int(logits.argmax())
         if best != token:
-            return Agreement(number, float(logits[best] - logits[token]))
+            return Agreement(number, num_tokens, float(logits[best] - logits[token]))
         ids.append(token)
-    return Agreement(len(theirs), 0.0)
+    return Agreement(len(theirs), len(theirs), 0.0)
 
 
 def _post(url: str, body: Mapping[str, object]) -> dict[str, Any]:
