@@ -103,7 +103,9 @@ class Served:
     prefix_chars: int
     suffix_chars: int
     prompt_tokens: int
+    """0 where we closed the stream before the engine told, which is the usual case."""
     cached_tokens: int
+    """0 likewise."""
     generated_tokens: int
     num_chars: int
     num_lines: int

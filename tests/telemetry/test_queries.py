@@ -243,6 +243,7 @@ def test_latency_is_what_one_works_out_by_hand(store: Store) -> None:
         "p95_first_token_ms": pytest.approx(44.0),
         "p50_shown_delay_ms": 350.0,
         "p95_shown_delay_ms": 350.0,
+        "num_told": 5,
         "prompt_tokens": 15,
         "cached_tokens": 5,
         "generated_tokens": 20,
