@@ -9,12 +9,8 @@ never changes again. So an open segment whose lock is free belongs to a process 
 
 from __future__ import annotations
 
-import os
-import sys
-
 CLOSED_SUFFIX = ".jsonl"
 OPEN_SUFFIX = ".jsonl.open"
-_FAR_BEHIND_THE_TEXT = 1 << 40  # Windows locks bytes, and nobody can read a locked one
 
 
 def segment_name(session_id: str, number: int) -> str:
@@ -25,23 +21,3 @@ def segment_name(session_id: str, number: int) -> str:
 def closed_name(name: str) -> str:
     """Return the name that a segment has once it is closed."""
     return name.removesuffix(".open")
-
-
-def try_lock(descriptor: int) -> bool:
-    """Take the exclusive lock of an open file; it ends with the descriptor or the process.
-
-    Returns: Whether the lock was free. It is advice: nothing stops who does not ask for it.
-    """
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            os.lseek(descriptor, _FAR_BEHIND_THE_TEXT, os.SEEK_SET)
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True

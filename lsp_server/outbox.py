@@ -15,7 +15,8 @@ import threading
 from typing import TYPE_CHECKING
 
 from fimble.events import Envelope, SessionEnded, to_record
-from fimble.spool import closed_name, segment_name, try_lock
+from fimble.locks import try_lock
+from fimble.spool import closed_name, segment_name
 
 if TYPE_CHECKING:
     from pathlib import Path

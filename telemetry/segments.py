@@ -8,7 +8,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from fimble.spool import CLOSED_SUFFIX, OPEN_SUFFIX, closed_name, try_lock
+from fimble.locks import try_lock
+from fimble.spool import CLOSED_SUFFIX, OPEN_SUFFIX, closed_name
 from telemetry.schema import Flaw, Record, parse
 
 if TYPE_CHECKING:

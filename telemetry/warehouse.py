@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from fimble.config import from_table
 from fimble.errors import ConfigError, InputError
 from fimble.files import write_json
-from fimble.spool import try_lock
+from fimble.locks import try_lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -3,32 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import TYPE_CHECKING
+
+from fimble.locks import try_lock
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _try_lock(descriptor: int, *, shared: bool) -> bool:
-        del shared  # Windows has exclusive locks only; a probe holds one for an instant
-        try:
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-else:
-    import fcntl
-
-    def _try_lock(descriptor: int, *, shared: bool) -> bool:
-        kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
-        try:
-            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-        except OSError:
-            return False
-        return True
 
 
 class FileLock:
@@ -42,7 +22,7 @@ class FileLock:
         """Take the lock if nobody holds it, and say whether that worked."""
         assert self._descriptor is None
         descriptor = _open(self._path)
-        if not _try_lock(descriptor, shared=False):
+        if not try_lock(descriptor):
             os.close(descriptor)
             return False
         self._descriptor = descriptor
@@ -61,7 +41,7 @@ def is_locked(path: Path) -> bool:
         return False
     descriptor = _open(path)
     try:
-        return not _try_lock(descriptor, shared=True)
+        return not try_lock(descriptor, shared=True)
     finally:
         os.close(descriptor)
 

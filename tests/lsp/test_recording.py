@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from fimble.spool import CLOSED_SUFFIX, OPEN_SUFFIX, try_lock
+from fimble.locks import try_lock
+from fimble.spool import CLOSED_SUFFIX, OPEN_SUFFIX
 from tests.stand_ins.lsp_client import HEAD, LspClient, events_in, until
 
 if TYPE_CHECKING:

@@ -27,7 +27,8 @@ from fimble.events import (
     Trigger,
     to_record,
 )
-from fimble.spool import segment_name, try_lock
+from fimble.locks import try_lock
+from fimble.spool import segment_name
 
 START_MS = 1_788_220_800_000
 """2026-09-01, 00:00 UTC."""
