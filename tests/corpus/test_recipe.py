@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from fimble.errors import ConfigError
-from training.corpus.recipe import Recipe, Source, Split, read_recipe
+from training.corpus.recipe import Recipe, read_recipe
+from training.corpus.source import Source, Split
 
 RECIPES = Path(__file__).parents[2] / "training" / "recipes"
 
@@ -72,10 +73,10 @@ def test_the_hash_draws_whole_projects_and_the_recipe_has_the_last_word() -> Non
     sources += [Source(npm=f"p{n}@1", licence="MIT") for n in range(200)]
     named = Source(pypi="named==1", licence="MIT", split=Split.VALIDATION)
     recipe = Recipe(name="x", seed=3, validation_rate=0.2, sources=(*sources, named))
-    drawn = [n for n in range(200) if recipe.split_of(f"p{n}") is Split.VALIDATION]
+    drawn = [n for n in range(200) if recipe.splits.of(f"p{n}") is Split.VALIDATION]
     assert 20 <= len(drawn) <= 60
-    assert recipe.split_of("named") is Split.VALIDATION
-    assert Recipe(name="x", seed=3, sources=(named,)).split_of("other") is Split.TRAIN
+    assert recipe.splits.of("named") is Split.VALIDATION
+    assert Recipe(name="x", seed=3, sources=(named,)).splits.of("other") is Split.TRAIN
 
 
 def test_a_shipped_recipe_names_no_host_and_keeps_the_demonstrations_out() -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from training.corpus.recipe import Source
+from training.corpus.source import Source
 from training.corpus.sources import FetchError, fetch
 
 if TYPE_CHECKING:

@@ -191,7 +191,7 @@ def _source_cards(
                 project=source.project_name,
                 version=source.version,
                 licence=source.licence,
-                split=recipe.split_of(source.project_name).value,
+                split=recipe.splits.of(source.project_name).value,
                 skipped=each.skipped or "",
                 archives=each.archives,
                 read=_count(own),

@@ -14,7 +14,8 @@ from training.corpus import pipeline
 from training.corpus.attribution import attribution
 from training.corpus.card import Card, card_from_json, make_card
 from training.corpus.engine import LocalEngine
-from training.corpus.recipe import Recipe, Source, read_recipe
+from training.corpus.recipe import Recipe, read_recipe
+from training.corpus.source import Source
 
 if TYPE_CHECKING:
     import argparse

@@ -42,8 +42,8 @@ from training.corpus import (
 )
 from training.corpus.archives import ArchiveError
 from training.corpus.read import Reading, read_source
-from training.corpus.recipe import Source
 from training.corpus.relations import decisions_sql
+from training.corpus.source import Source
 from training.corpus.sources import FetchError, fetch
 from training.corpus.stages import steps
 from training.corpus.write import Writing, write_source
@@ -99,7 +99,7 @@ def fetch_all(
             _LOG.warning("%s is skipped: %s", source.key, error)
             return Prepared(source=source, skipped=str(error))
         downloads = tuple(_archive(path) for path in paths)
-        rules = [asdict(recipe.limits), recipe.exclude, recipe.split_of(source.project_name)]
+        rules = [asdict(recipe.limits), recipe.exclude, recipe.splits.of(source.project_name)]
         digest = _digest([code, asdict(source), rules, [asdict(each) for each in downloads]])
         folder = stages_dir / f"{digest[:16]}-{file_name(source.key)}"
         return Prepared(source=source, paths=paths, archives=downloads, folder=folder)
@@ -114,7 +114,7 @@ def read_all(recipe: Recipe, prepared: Sequence[Prepared], engine: LocalEngine) 
         (
             Reading(
                 source=each.source,
-                split=recipe.split_of(each.source.project_name),
+                splits=recipe.splits,
                 exclude=(*recipe.exclude, *each.source.exclude),
                 limits=recipe.limits,
                 archives=each.paths,

@@ -16,7 +16,8 @@ import pyarrow.parquet as pq
 from fimble.languages import by_path
 from training.corpus.archives import Member, read_members
 from training.corpus.filters import reason_by_path
-from training.corpus.recipe import Limits, Source, Split
+from training.corpus.recipe import Limits
+from training.corpus.source import Source, Splits
 from training.corpus.tables import ANNOTATED, short_hash
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class Reading:
     """One source, ready to be read; travels to a worker process."""
 
     source: Source
-    split: Split
+    splits: Splits
     exclude: tuple[str, ...]
     limits: Limits
     archives: tuple[Path, ...]
@@ -90,7 +91,7 @@ def _rows(reading: Reading) -> Iterator[dict[str, object]]:
         prefix = f"{component[1]}/" if component else ""
         judge = partial(_reason_not_to_open, excluded=excluded, prefix=prefix)
         for number, member in enumerate(read_members(archive, reading.limits, judge)):
-            row = _row(reading.source, reading.split, f"{prefix}{member.path}", member)
+            row = _row(reading.source, reading.splits, f"{prefix}{member.path}", member)
             if member.reason == "duplicate_path":  # only the first of a name has the plain id
                 row["id"] = short_hash(str(row["id"]), str(number))
             yield row
@@ -104,7 +105,7 @@ def _reason_not_to_open(path: str, *, excluded: list[re.Pattern[str]], prefix: s
     return reason_by_path(path)
 
 
-def _row(source: Source, split: Split, path: str, member: Member) -> dict[str, object]:
+def _row(source: Source, splits: Splits, path: str, member: Member) -> dict[str, object]:
     language = by_path(path)
     stage = "read" if member.reason in _FROM_ARCHIVE else "path"
     return {
@@ -115,7 +116,7 @@ def _row(source: Source, split: Split, path: str, member: Member) -> dict[str, o
         "path": path,
         "language": language.name if language else None,
         "licence": source.licence,
-        "split": split.value,
+        "split": splits.of(source.project_name).value,
         "size_bytes": member.size_bytes,
         "folder_rank": short_hash(source.key, PurePosixPath(path).parent.as_posix()),
         "content": member.content,

@@ -2,101 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from fimble.config import read_toml
 from fimble.errors import ConfigError
 from fimble.languages import by_name
+from training.corpus.source import Source, Split, Splits
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-_SEPARATORS = {"pypi": "==", "npm": "@", "debian": "="}
-
-
-class Split(StrEnum):
-    """Which side a project is on; a project is never on both."""
-
-    TRAIN = "train"
-    VALIDATION = "validation"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
-    """One package or folder. Exactly one of `pypi`, `npm`, `debian` and `directory` is given."""
-
-    pypi: str = ""
-    """Source distribution as `name==version`."""
-    npm: str = ""
-    """Package as `name@version`."""
-    debian: str = ""
-    """Source package as `name=version`."""
-    directory: str = ""
-    """A local folder, relative to the recipe."""
-    licence: str
-    """SPDX expression of the package; a file's own SPDX line goes before it."""
-    project: str = ""
-    """What the split goes by; default: the package's name. Two sources may share one."""
-    split: Split | None = None
-    """Side of the project; None lets the hash decide."""
-    exclude: tuple[str, ...] = ()
-    """Patterns of paths to leave out; `*` also matches slashes."""
-
-    def __post_init__(self) -> None:
-        given = [kind for kind in ("pypi", "npm", "debian", "directory") if getattr(self, kind)]
-        if len(given) != 1:
-            raise ConfigError(
-                f"a source names {' and '.join(given) or 'no package'}; "
-                "it must have exactly one of pypi, npm, debian, directory"
-            )
-        if self.kind == "directory" and self.project_name in {"", ".", ".."}:
-            raise ConfigError(f"directory {self.directory!r} has no name of its own; add project")
-        if self.kind != "directory" and not all(self._name_and_version()):
-            separator = _SEPARATORS[self.kind]
-            raise ConfigError(
-                f"{self.package!r} is not pinned; write {self.kind} = name{separator}version"
-            )
-
-    @property
-    def kind(self) -> str:
-        """Where it comes from: `pypi`, `npm`, `debian` or `directory`."""
-        return next(k for k in ("pypi", "npm", "debian", "directory") if getattr(self, k))
-
-    @property
-    def package(self) -> str:
-        """The package with its version, as the recipe spells it."""
-        return self.pypi or self.npm or self.debian or self.directory
-
-    @property
-    def key(self) -> str:
-        """Unique name of the source in tables and cards, for example `pypi:click==8.3.0`."""
-        return f"{self.kind}:{self.package}"
-
-    @property
-    def name(self) -> str:
-        """Name without the version; of a folder, its last part."""
-        return self._name_and_version()[0]
-
-    @property
-    def version(self) -> str:
-        """Version as the registry spells it; empty for a folder."""
-        return self._name_and_version()[1]
-
-    @property
-    def project_name(self) -> str:
-        """The project that the split goes by."""
-        return self.project or self.name
-
-    def _name_and_version(self) -> tuple[str, str]:
-        if self.kind == "directory":
-            return self.directory.rstrip("/").rpartition("/")[2], ""
-        # npm scopes start with the separator, so the last one counts.
-        name, _, version = self.package.rpartition(_SEPARATORS[self.kind])
-        return name, version
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,6 +65,8 @@ class Recipe:
     """Seed of the hash that assigns projects to the validation split."""
     validation_rate: float = 0.0
     """Share of the projects without a `split` that the hash sends to validation, 0 to 1."""
+    validation: tuple[str, ...] = ()
+    """Projects to hold out by name; needed where a source holds many projects."""
     exclude: tuple[str, ...] = ()
     """Patterns of paths to leave out of every source; `*` also matches slashes."""
     keep_out: tuple[str, ...] = ()
@@ -179,14 +97,17 @@ class Recipe:
             if sides.setdefault(source.project_name, source.split) is not source.split:
                 raise ConfigError(f"project {source.project_name!r} is named for both splits")
 
-    def split_of(self, project: str) -> Split:
-        """Return the side of a project: the recipe's word, or else the hash."""
-        for source in self.sources:
-            if source.project_name == project and source.split is not None:
-                return source.split
-        digest = hashlib.sha256(f"{self.seed}\0{project}".encode()).digest()
-        drawn = int.from_bytes(digest[:8], "big") / 2**64
-        return Split.VALIDATION if drawn < self.validation_rate else Split.TRAIN
+    @property
+    def splits(self) -> Splits:
+        """Which projects are held out."""
+        named = {source.project_name: source.split for source in self.sources if source.split}
+        held_out = {name for name, split in named.items() if split is Split.VALIDATION}
+        return Splits(
+            train=frozenset(set(named) - held_out),
+            validation=frozenset(held_out | set(self.validation)),
+            seed=self.seed,
+            validation_rate=self.validation_rate,
+        )
 
 
 def read_recipe(path: Path) -> Recipe:

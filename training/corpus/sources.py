@@ -22,7 +22,7 @@ from fimble.files import sha256_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from training.corpus.recipe import Source
+    from training.corpus.source import Source
 
 TIMEOUT_S = 600.0
 _GONE = ("404", "ETARGET", "Unable to find a source package", "Can not find version")
