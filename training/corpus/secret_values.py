@@ -1,0 +1,134 @@
+"""Which matches of the scanner's rules are secrets that somebody could use.
+
+The scanner's rules with a prefix of their own (`ghp_`, `xoxb-`) are sure; what stands here is for
+those that go by a name near the value, and for blocks and URLs of which only a part is secret.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from itertools import pairwise
+
+STAND_IN = re.compile(r"redacted_[0-9a-f]{8}(?![0-9a-f])")
+"""What a secret is replaced by; finding one never counts as a secret."""
+
+_PLACEHOLDER = re.compile(
+    r"example|changeme|change_me|placeholder|yourkey|yourtoken|redacted|foo_?bar|xxxx|\*\*\*|\.\.\."
+    r"|____|1234567|abcdefg|qwerty|undefined|deadbeef|cafebabe|secret|passw"
+    r"|(?<![a-z0-9])(?:your|dummy|sample|fake|insert|replace|todo|none|null|lorem|test|not)[-_]",
+    re.IGNORECASE,
+)
+_TEMPLATE = re.compile(
+    r"\$\{|\{\{|%[sdv({]|\$\(|\{\w*\}|<%|#\{|^\$\w|^%\w+%$|^@\w+@$|\\\(|[(){}\[\];]"
+)
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
+_HEX = re.compile(r"(?:0x)?[0-9a-fA-F]+")
+_TOKEN = re.compile(r"[A-Za-z0-9+/_=.~-]+")
+_PUBLIC_NAME = re.compile(
+    r"hash|digest|checksum|sha[-_]?\d|md5|fingerprint|public|integrity|signature|etag|salt|nonce"
+    r"|\biv\b|vector|commit|revision|uuid|guid|expected|ciphertext|plaintext|encoded|encrypted"
+    r"|token[-_]?(?:type|name|kind|id)|secret[-_]?name|password[-_]?(?:hash|field|policy)|client[-_]?id",
+    re.IGNORECASE,
+)
+_WEAK_NAME = re.compile(
+    r"shared[-_]?secret|secret[-_]?key|private[-_]?key|session[-_]?key|\bsecret\b|encryption|master"
+    r"|seed|storage|service|account",
+    re.IGNORECASE,
+)
+_COMMON = (
+    "password passwd pass pwd secret guest root admin administrator user username test tester "
+    "testing postgres mysql redis mongo mongodb rabbitmq minio hunter2 letmein welcome foo bar "
+    "baz foobar qux xxx xyz abc abcd login token key pw p w apikey api_key hello world demo "
+    "example mypass mypassword mysecret pass123 password1 password123 changeit s3cr3t x-oauth- "
+    "basic oauth2 x-token-auth secretpassword "
+)
+_COMMON_PASSWORDS = frozenset(_COMMON.split())
+
+
+def entropy_bits(value: str) -> float:
+    """Return the Shannon entropy of a value's characters, in bits per character."""
+    counts = Counter(value).values()
+    return -sum(n / len(value) * math.log2(n / len(value)) for n in counts)
+
+
+def is_placeholder(value: str) -> bool:
+    """Whether a value stands for one that somebody else has to fill in, or refers to one."""
+    if _PLACEHOLDER.search(value) or _TEMPLATE.search(value) or _UUID.fullmatch(value):
+        return True
+    return len(set(value)) < 5
+
+
+def is_random(value: str) -> bool:
+    """Whether a value looks drawn at random from letters, digits and few signs.
+
+    Words, paths, identifiers and dotted names change between lower case, upper case and digits
+    seldom; random text does it at 40 to 60% of its places.
+    """
+    digits = sum(char.isdigit() for char in value)
+    letters = sum(char.isalpha() for char in value)
+    if digits < 2 or letters < 2 or len(value) < 16:
+        return False
+    if entropy_bits(value) < (3.0 if _HEX.fullmatch(value) else 3.3):
+        return False
+    if re.search(r"[/.][A-Za-z]{2,}[/.]|[a-zA-Z]{12}", value):
+        return False
+    return _num_changes(value) / (len(value) - 1) >= 0.24
+
+
+def _num_changes(value: str) -> int:
+    kinds = [("d" if c.isdigit() else "u" if c.isupper() else "l") for c in value if c.isalnum()]
+    return sum(left != right for left, right in pairwise(kinds))
+
+
+def is_assigned_secret(value: str, *, before: str) -> bool:
+    """Whether a value that follows a telling name is a secret.
+
+    Args:
+        value: What stands in the quotes.
+        before: The line up to the value.
+    """
+    if is_placeholder(value) or _PUBLIC_NAME.search(before[-80:]):
+        return False
+    if _TOKEN.fullmatch(value) is None:
+        return _is_strong_password(value, before)
+    if _HEX.fullmatch(value) and (_WEAK_NAME.search(before) or len(value) % 2 or len(value) < 32):
+        return False
+    return is_random(value)
+
+
+def _is_strong_password(value: str, before: str) -> bool:
+    """Whether it has letters of both cases, digits and signs, after a name that means password."""
+    if re.search(r"passw|pwd|secret|identified", before, re.IGNORECASE) is None:
+        return False
+    kinds = (str.islower, str.isupper, str.isdigit)
+    if not all(any(kind(char) for char in value) for kind in kinds) or not value.isascii():
+        return False
+    signs = sum(not char.isalnum() for char in value)
+    return signs <= len(value) / 3 and _num_changes(value) / (len(value) - 1) >= 0.3
+
+
+def is_url_password(password: str, *, before: str) -> bool:
+    """Whether the password of a URL is one.
+
+    Args:
+        password: What stands between the colon and the at sign.
+        before: The text up to it, with scheme and user.
+    """
+    user = before.rpartition("://")[2].rstrip(":").lower()
+    plain = password.lower()
+    if plain in _COMMON_PASSWORDS or plain == user or is_placeholder(password):
+        return False
+    return len(password) >= 6 and not plain.isalpha()
+
+
+def is_key_block(block: str) -> bool:
+    """Whether what stands between the lines BEGIN and END is a key, and not code about keys."""
+    body = re.sub(r"-----[^-\n]{0,120}-----", " ", block)
+    body = re.sub(
+        r"\\[nrt]|^\s*(?:Proc-Type|DEK-Info|Version|Comment):.*$", " ", body, flags=re.MULTILINE
+    )
+    runs = re.findall(r"[A-Za-z0-9+/=]{16,}", body)
+    solid = sum(not char.isspace() for char in body)
+    return sum(map(len, runs)) >= 40 and sum(map(len, runs)) >= 0.6 * solid
