@@ -14,12 +14,14 @@ from fimble.nesting import CLOSERS, OPENERS, depths, scan
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from fimble.languages import Language
+    from fimble.languages import BlockWords, Language
 
 MAX_BLOCK_LINES = 12
 """A suggestion is cut after so many lines: longer ones are rarely right, and rarely read."""
 _TAB_COLUMNS = 4
-_PREPROCESSED = frozenset({"c", "cpp"})
+_PREPROCESSED = frozenset({"c", "cpp", "csharp"})
+# As much of a line as it takes to know whether it closes a block by a word or a tag.
+_LINE_START = re.compile(r"[ \t]*(?:\w+\W|<.|[^\w<])", re.DOTALL)
 _LABEL = re.compile(r"\s*(case\b.*|default\s*|public\s*|private\s*|protected\s*):\s*")
 
 
@@ -87,12 +89,30 @@ class _Line(NamedTuple):
 def opens_block(line: str, language: Language | None) -> bool:
     """Return whether `line` ends with what opens a block in its language."""
     stripped = line.strip()
-    if language is not None and stripped.startswith(language.line_comment):
+    if stripped.endswith(tuple(OPENERS)):
+        return language is None or not _is_line_comment(stripped, language)
+    if language is None or _is_line_comment(stripped, language):
         return False
-    if language is not None and language.blocks == "indent" and stripped.endswith(":"):
+    match language.blocks:
+        case "indent":
+            return stripped.endswith(":")
+        case "braces":
+            return _LABEL.fullmatch(line) is not None
+        case _:
+            words = language.block_words
+            return words is not None and words.opens.match(line) is not None
+
+
+def closes_block(line: str, language: Language | None) -> bool:
+    """Return whether `line` starts with what closes a block: a bracket, a word or a tag."""
+    if line.lstrip().startswith(tuple(CLOSERS)):
         return True
-    is_label = _is_braces(language) and _LABEL.fullmatch(line) is not None
-    return is_label or stripped.endswith(tuple(OPENERS))
+    words = None if language is None else language.block_words
+    return words is not None and words.closes.match(line) is not None
+
+
+def _is_line_comment(stripped: str, language: Language) -> bool:
+    return bool(language.line_comment) and stripped.startswith(language.line_comment)
 
 
 def indent(line: str) -> int:
@@ -135,7 +155,28 @@ def _end_at_line(line: _Line, site: BlockSite, base: int, num_blank: int) -> Blo
     if line.indent >= base + opens:
         is_paragraph = num_blank > 0 and line.indent == 0 and not opens and not line.closes
         return leaves if is_paragraph else None
-    return None if _may_stand_left(line, site, base) else _end_at_label(line, site, base)
+    if _may_stand_left(line, site, base):
+        return None
+    words = None if site.language is None else site.language.block_words
+    return _end_at_word(line, site, base, words) if words else _end_at_label(line, site, base)
+
+
+def _end_at_word(line: _Line, site: BlockSite, base: int, words: BlockWords) -> BlockEnd | None:
+    """Return the end at a line to the left, which may be the one that closes the block.
+
+    Of an opening line's block, what stands as far left as that line decides; where the cursor
+    stands within a block, the first line further left.
+    """
+    start = _LINE_START.match(line.text if line.newline is None else f"{line.text}\n")
+    if start is None:
+        return None
+    opens = bool(site.head.strip())
+    is_own = line.indent == base if opens else line.indent < base
+    if is_own and opens and words.goes_on.match(line.text):
+        return None
+    if is_own and words.closes.match(line.text) and not _is_closed_below(line.indent, site):
+        return _end_behind_closer(line, site)
+    return BlockEnd(line.start + start.end(), line.start)
 
 
 def _end_at_label(line: _Line, site: BlockSite, base: int) -> BlockEnd | None:
@@ -187,7 +228,9 @@ def _is_closed_below(columns: int, site: BlockSite) -> bool:
     below = site.next_line
     if not below:
         return False
-    is_closer = below.lstrip()[0] in CLOSERS
+    words = None if site.language is None else site.language.block_words
+    goes_on = words is not None and words.goes_on.match(below) is not None
+    is_closer = goes_on or closes_block(below, site.language)
     return indent(below) > columns or (indent(below) == columns and is_closer)
 
 

@@ -8,6 +8,7 @@ answer as the whole.
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -19,8 +20,13 @@ _BRACKETS = frozenset(OPENERS + CLOSERS)
 CODE = ""
 """State outside of strings and comments. Any other state is the text that ends it."""
 
-_MULTILINE_ENDS = frozenset({'"""', "'''", "`", "*/"})
-_TOKEN = re.compile(r"'''|\"\"\"|//|/\*|['\"`#()\[\]{}]")
+_LINE_COMMENT = "\n"
+_LONG_STRING_END = "]]"
+_RAW_ENDS = frozenset({_LINE_COMMENT, "*/", "-->", _LONG_STRING_END})
+"""Ends of comments, and of strings that know no escapes."""
+_MULTILINE_ENDS = frozenset({'"""', "'''", "`", "*/", "-->", _LONG_STRING_END})
+_QUOTES = ('"""', "'''", '"', "'", "`")
+_CASE_PATTERN = re.compile(r"[ \t]*[^\s()]+(?:[ \t]*\|[ \t]*[^\s()]+)*[ \t]*")
 # In Rust an apostrophe starts a lifetime more often than a character.
 _RUST_TOKEN = re.compile(
     r"'\\u\{\w*\}'|'\\.'?|'\w'|'[^\w\n\\]'?|//|/\*|[\"()\[\]{}]",
@@ -64,6 +70,8 @@ def scan(text: str, language: Language | None, state: str = CODE) -> Scan:
     while not state and (match := _token(text, index, language)):
         mark, index = match.group(), match.end()
         if mark in _BRACKETS:
+            if _ends_case_pattern(text, match.start(), language):
+                continue
             brackets.append(Bracket(match.start(), mark))
         elif started := _state_after(mark, language):
             end, index = _skip(text, index, started, language, inner)
@@ -85,21 +93,44 @@ def depths(brackets: tuple[Bracket, ...]) -> tuple[int, int]:
 
 
 def _token(text: str, index: int, language: Language | None) -> re.Match[str] | None:
-    return (_RUST_TOKEN if _is_rust(language) else _TOKEN).search(text, index)
+    return (_RUST_TOKEN if _is_rust(language) else _tokens(language)).search(text, index)
+
+
+@cache
+def _tokens(language: Language | None) -> re.Pattern[str]:
+    """Return the pattern of everything that changes nesting or state in a language."""
+    quotes = _QUOTES if language is None else language.quotes
+    block = () if language is None or language.block_comment is None else language.block_comment[:1]
+    marks = [re.escape(mark) for mark in (*block, *quotes)]
+    if language is not None and language.line_comment:
+        # In a shell, `$#` and `${x#y}` start no comment.
+        before = r"(?<![^\s;()])" if language.name == "bash" else ""
+        marks.insert(len(block), before + re.escape(language.line_comment))
+    return re.compile("|".join((*marks, r"[()\[\]{}]")))
 
 
 def _is_rust(language: Language | None) -> bool:
     return language is not None and language.name == "rust"
 
 
+def _ends_case_pattern(text: str, index: int, language: Language | None) -> bool:
+    """Return whether a bracket ends a pattern of a shell's `case`, such as `-h | --help)`."""
+    if language is None or language.name != "bash" or text[index] != ")":
+        return False
+    line = text.rfind("\n", 0, index)
+    return line >= 0 and _CASE_PATTERN.fullmatch(text, line + 1, index) is not None
+
+
 def _state_after(mark: str, language: Language | None) -> str:
     """Return the state that a mark starts; `CODE` where it means nothing in the language."""
-    comment = "" if language is None else language.line_comment
-    if mark in {"//", "#"}:
-        return "\n" if mark == comment else CODE
-    if mark == "/*":
-        return "*/" if comment == "//" else CODE
-    return CODE if _is_rust(language) and mark[0] == "'" else mark
+    if language is not None:
+        if mark == language.line_comment:
+            return _LINE_COMMENT
+        if language.block_comment is not None and mark == language.block_comment[0]:
+            return language.block_comment[1]
+        if _is_rust(language) and mark[0] == "'":
+            return CODE
+    return _LONG_STRING_END if mark == "[[" else mark
 
 
 def _skip(
@@ -109,11 +140,11 @@ def _skip(
 
     Line ends within it are added to `inner`. A string that should end on its line does.
     """
-    is_comment = state in {"\n", "*/"}
+    is_raw = state in _RAW_ENDS
     is_multiline = state in _MULTILINE_ENDS or (_is_rust(language) and state == '"')
     start = index
     while index < len(text):
-        if text[index] == "\\" and not is_comment:
+        if text[index] == "\\" and not is_raw:
             index += 2
         elif text.startswith(state, index) or (text[index] == "\n" and not is_multiline):
             end = index

@@ -17,7 +17,7 @@ from enum import StrEnum
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
-from fimble.blocks import BlockSite, end_of_block, opens_block
+from fimble.blocks import BlockSite, closes_block, end_of_block, opens_block
 from fimble.languages import Language
 from fimble.nesting import CLOSERS, CODE, OPENERS, depths, scan
 
@@ -253,12 +253,13 @@ def _lines_below(text: str, site: Site) -> _Verdict | None:
     """Cut before whole lines that stand below the cursor already.
 
     One equal line may be chance (`return False`), so in a block the next one must be equal, too;
-    a closing bracket at the same depth is enough.
+    a closing bracket, word or tag at the same depth is enough.
     """
     below = [line.rstrip() for line in site.next_lines(2)]
     if not below or _around(site)[1].strip():
         return None
-    if site.scope is Scope.LINE or (site.scope is Scope.BLOCK and below[0].lstrip()[0] in CLOSERS):
+    closes = closes_block(below[0], site.language)
+    if site.scope is Scope.LINE or (site.scope is Scope.BLOCK and closes):
         below = below[:1]
     spans = [span for span in _complete_lines(text) if text[slice(*span)].strip()]
     lines = [text[start:end].rstrip() for start, end in spans]

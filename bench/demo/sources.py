@@ -87,7 +87,7 @@ def _bodies(lines: list[str], language: Language) -> Iterator[Place]:
     """Yield every run of lines that starts a body, or is all of it."""
     for first in _middle(lines):
         opening = lines[first - 1].rstrip()
-        if not opening.endswith((":", "{")) or not opens_block(opening, language):
+        if opening.endswith(("(", "[")) or not opens_block(opening, language):
             continue
         column = len(lines[first]) - len(lines[first].lstrip())
         if indent(lines[first]) <= indent(opening):

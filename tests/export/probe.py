@@ -14,6 +14,16 @@ SOURCES: dict[str, str] = {
     "rust": "fn main() {\n    let total: u64 = xs.iter().map(|x| x * 2).sum();\n}\n",
     "c": '#include <stdio.h>\nint main(void) {\n    printf("%d\\n", 0x1F);\n    return 0;\n}\n',
     "cpp": "template <typename T>\nstd::vector<T> copy(const std::vector<T>& v) { return {v}; }\n",
+    "csharp": "public int Max(int a, int b)\n{\n    return a > b ? a : b;\n}\n",
+    "ruby": 'def greet(name)\n  puts "Hello, #{name}"\nend\n',
+    "php": "<?php\nfunction add(int $a, int $b): int {\n    return $a + $b;\n}\n",
+    "bash": 'for file in *.txt; do\n  echo "${file%.txt}"\ndone\n',
+    "kotlin": "fun max(a: Int, b: Int): Int {\n    return if (a > b) a else b\n}\n",
+    "scala": "def sum(xs: List[Int]): Int = xs.foldLeft(0)(_ + _)\n",
+    "lua": "local function add(a, b)\n  return a + b\nend\n",
+    "sql": "SELECT name, count(*) FROM users WHERE age >= 18 GROUP BY name;\n",
+    "html": '<ul class="menu">\n  <li><a href="/">Home</a></li>\n</ul>\n',
+    "css": ".menu li:hover {\n  margin: 0 auto;\n  color: #fff;\n}\n",
 }
 """A few lines of each of `fimble.languages`."""
 
@@ -43,4 +53,6 @@ def hole_in(text: str) -> Hole:
     return Hole(text[:start], text[start:stop], text[stop:])
 
 
-HOLES = tuple(hole_in(text) for text in (*SOURCES.values(), ODDITIES))
+_NUM_HOLES = 9
+"""Not one in every language: a tiny model learns all of them by heart, in the time of a test."""
+HOLES = tuple(hole_in(text) for text in (*list(SOURCES.values())[:_NUM_HOLES], ODDITIES))

@@ -31,7 +31,20 @@ PIECES = [
         "'",
     ),
     *("`", '"""', "#", "//", "/*", "*/", "\\", "\n}", "\n    return x\n", "case 1:", "else {", "é"),
-    *("🙂", "\u2028", "\f", "\r", "a = 1\n", "a = 1\n", "a, a, "),
+    *("\nend\n", "fi", "done", "</div>", "<div>", "<", "--", "[[", "]]", "<!--", "-->", "*)"),
+    *(
+        "if x\n",
+        "then\n",
+        "else\n",
+        " do |x|",
+        "🙂",
+        "\u2028",
+        "\f",
+        "\r",
+        "a = 1\n",
+        "a = 1\n",
+        "a, a, ",
+    ),
 ]
 CODE = st.lists(st.sampled_from(PIECES), max_size=30).map("".join)
 SITES = st.builds(
@@ -173,6 +186,102 @@ CASES = {
     "c: an apostrophe in a comment quotes nothing": Case(
         "c", "f(", ");\n", "a /* don't */)", "a /* don't */", SUFFIX
     ),
+    "ruby: the word that ends the block belongs to it": Case(
+        "ruby",
+        "  def f(x)",
+        "\n",
+        "\n    if x\n      1\n    else\n      2\n    end\n  end\n\n  def g\n",
+        "\n    if x\n      1\n    else\n      2\n    end\n  end",
+        BLOCK,
+    ),
+    "ruby: unless it stands below already": Case(
+        "ruby", "def f", "\nend\n", "\n  1\nend\nend\n", "\n  1", SUFFIX
+    ),
+    "ruby: a body whose end is missing gets it": Case(
+        "ruby", "def f\n  ", "\n\ndef g\nend\n", "1\nend\n\ndef h\n", "1\nend", BLOCK
+    ),
+    "ruby: a body whose end is there does not": Case(
+        "ruby", "def f\n  ", "\nend\n", "endless(1)\nend\n", "endless(1)", SUFFIX
+    ),
+    "ruby: other words at the left are the next statement": Case(
+        "ruby", "  if x", "\n", "\n    f\n  endless\n", "\n    f", BLOCK
+    ),
+    "ruby: a branch at the left goes on": Case(
+        "ruby",
+        "case x",
+        "\n",
+        "\nwhen 1\n  f\nelse\n  g do |y|\n    y\n  end\nend\nz\n",
+        "\nwhen 1\n  f\nelse\n  g do |y|\n    y\n  end\nend",
+        BLOCK,
+    ),
+    "ruby: a call on the end of a block belongs to it": Case(
+        "ruby", "xs.map do |x|", "\n", "\n  x\nend.join\ny\n", "\n  x\nend.join", BLOCK
+    ),
+    "bash: a loop ends with its word": Case(
+        "bash",
+        "for x in *; do",
+        "\n",
+        '\n  case $x in\n    -a|-b) f ;;\n    *) echo "${x#y}" ;;\n  esac\ndone\necho\n',
+        '\n  case $x in\n    -a|-b) f ;;\n    *) echo "${x#y}" ;;\n  esac\ndone',
+        BLOCK,
+    ),
+    "bash: a function ends with its brace, patterns of a case or not": Case(
+        "bash",
+        "f() {",
+        "\n",
+        "\n  case $1 in\n    x) g ;;\n  esac\n}\nf\n",
+        "\n  case $1 in\n    x) g ;;\n  esac\n}",
+        BLOCK,
+    ),
+    "bash: fi stands below already": Case(
+        "bash", "if x; then\n  ", "\nfi\n", "y\nfi\nz\n", "y", SUFFIX
+    ),
+    "lua: the end that closes a bracket, too": Case(
+        "lua",
+        "foo(function(x)",
+        "\n",
+        "\n  return #x\nend)\nbar()\n",
+        "\n  return #x\nend)",
+        BLOCK,
+    ),
+    "lua: until closes repeat": Case(
+        "lua", "repeat", "\n", "\n  f()\nuntil x\ng()\n", "\n  f()\nuntil x", BLOCK
+    ),
+    "html: the closing tag belongs to the block": Case(
+        "html",
+        '  <ul class="a">',
+        "\n",
+        "\n    <li>don't</li>\n    <li>b</li>\n  </ul>\n  <p>\n",
+        "\n    <li>don't</li>\n    <li>b</li>\n  </ul>",
+        BLOCK,
+    ),
+    "html: unless it stands below already": Case(
+        "html", "<ul>\n  ", "\n</ul>\n", "<li>a</li>\n</ul>\n", "<li>a</li>", BLOCK
+    ),
+    "css: a rule ends with its brace": Case(
+        "css",
+        ".a {",
+        "\n",
+        "\n  background: url(//x);\n}\n\n.b {\n",
+        "\n  background: url(//x);\n}",
+        BLOCK,
+    ),
+    "sql: brackets and indentation delimit": Case(
+        "sql",
+        "create table a (",
+        "\n",
+        "\n  b int -- it's\n);\nselect 1;\n",
+        "\n  b int -- it's\n);",
+        BLOCK,
+    ),
+    "csharp: the preprocessor stands at the left": Case(
+        "csharp",
+        "  void F() {",
+        "\n}\n",
+        "\n    G();\n#if DEBUG\n    H();\n#endif\n  }\n}\n",
+        "\n    G();\n#if DEBUG\n    H();\n#endif\n  }",
+        BLOCK,
+    ),
     "a closing bracket behind the cursor is not repeated": Case(
         "python", "foo(", ")", "bar(a))", "bar(a)", SUFFIX
     ),
@@ -279,6 +388,30 @@ def test_nothing_ends_with_white_space_at_the_end_of_a_line(text: str, site: Sit
         ("javascript", "let x = {", "}", Scope.LINE),
         ("javascript", "a ? b :", "\n", Scope.LINE),
         ("go", "func f() {", "\n}\n", Scope.BLOCK),
+        ("ruby", "def f(x)", "\n", Scope.BLOCK),
+        ("ruby", "xs.each do |x|", "\n", Scope.BLOCK),
+        ("ruby", "x = if y", "\n", Scope.BLOCK),
+        ("ruby", "# if y", "\n", Scope.LINE),
+        ("ruby", "return if y", "\n", Scope.LINE),
+        ("ruby", "if y then z end", "\n", Scope.LINE),
+        ("ruby", "define", "\n", Scope.LINE),
+        ("bash", "if x; then", "\n", Scope.BLOCK),
+        ("bash", "case $x in", "\n", Scope.BLOCK),
+        ("bash", "  -h | --help)", "\n", Scope.BLOCK),
+        ("bash", "for x in", "\n", Scope.LINE),
+        ("bash", "x=$(f a)", "\n", Scope.LINE),
+        ("lua", "local function f(a, b)", "\n", Scope.BLOCK),
+        ("lua", "for i = 1, 2 do", "\n", Scope.BLOCK),
+        ("lua", "f(function() end)", "\n", Scope.LINE),
+        ("html", '<a href="b/">', "\n", Scope.BLOCK),
+        ("html", "<br>", "\n", Scope.LINE),
+        ("html", "<a />", "\n", Scope.LINE),
+        ("html", "<p>text</p>", "\n", Scope.LINE),
+        ("sql", "create table a (", "\n", Scope.BLOCK),
+        ("sql", "begin", "\n", Scope.LINE),
+        ("css", ".a {", "\n", Scope.BLOCK),
+        ("php", "case 1:", "\n", Scope.BLOCK),
+        ("kotlin", "val x = {", "\n", Scope.BLOCK),
     ],
 )
 def test_the_scope_follows_from_the_text_around_the_cursor(
