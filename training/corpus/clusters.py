@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from training.corpus.minhash import NUM_PERMUTATIONS, THRESHOLD, estimates
 
@@ -38,7 +37,7 @@ def verified(edges: pa.Table, threshold: float = THRESHOLD) -> pa.Table:
     checked = edges.drop_columns(["signature_a", "signature_b"]).append_column(
         pa.field("estimate", pa.float64(), nullable=False), pa.array(similarity)
     )
-    return checked.filter(pc.greater_equal(checked["estimate"], threshold))
+    return checked.filter(pa.array(similarity >= threshold))
 
 
 def _rows(column: pa.ChunkedArray) -> NDArray[np.uint8]:
