@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
 from fimble.errors import InputError
-from training.corpus.pipeline import Archive, library_versions
+from training.corpus.digests import library_versions
+from training.corpus.pipeline import Archive, Prepared
+from training.corpus.relations import Relations
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
     from pathlib import Path
 
-    from training.corpus.engine import LocalEngine
-    from training.corpus.pipeline import Prepared
     from training.corpus.recipe import Recipe
 
 STAGES = (
-    "read", "path", "decode", "licence", "lines", "origin", "syntax", "exact_duplicates",
-    "code_duplicates", "balance",
+    "read", "path", "decode", "licence", "lines", "origin", "syntax", "decontamination",
+    "exact_duplicates", "near_duplicates", "balance",
 )  # fmt: skip
 """Stages in their order; every dropped file names one of them."""
 
@@ -50,12 +54,30 @@ class SourceCard:
     version: str
     licence: str
     split: str
+    """Side of its projects; `train, validation` where a source holds projects of both."""
     skipped: str
     """Why nothing of it was used; empty if it was used."""
     archives: tuple[Archive, ...]
     read: Count
     kept: Count
     languages: dict[str, Count]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Redactions:
+    """Stand-ins in the kept files."""
+
+    secrets: int
+    emails: int
+    ips: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clusters:
+    """Groups of nearly equal files, of which one each is kept."""
+
+    clusters: int
+    files: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +95,12 @@ class Card:
     """Kept files by language and split."""
     licences: dict[str, Count]
     """Kept files by licence."""
+    projects: dict[str, int]
+    """Projects with kept files, by split."""
+    redactions: Redactions
+    near_duplicates: Clusters
+    benchmarks: tuple[Archive, ...]
+    """What was kept out by decontamination; empty means that nothing was looked for."""
     stages: tuple[StageCount, ...]
     sources: tuple[SourceCard, ...]
 
@@ -112,42 +140,33 @@ def card_from_json(value: dict[str, object], *, where: Path) -> Card:
         raise InputError(f"{where} is no data card of this version: {error}") from error
 
 
-# grain: one row per source, language, split, licence, stage and reason; stage is null if kept.
-_COUNTS = """
-select source, language, split, licence, stage, reason, count(*) as files, sum(size_bytes) as bytes
-from (
-    select a.source as source, a.language as language, a.split as split, a.licence as licence,
-        a.size_bytes as size_bytes,
-        case when a.stage is not null then a.stage else d.stage end as stage,
-        case when a.reason is not null then a.reason else d.reason end as reason
-    from annotated a left join decisions d on a.id = d.id
-) x
-group by source, language, split, licence, stage, reason
-order by source, language, split, licence, stage, reason
-"""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Findings:
+    """What a build knows when it is done, for the card."""
+
+    digest: str
+    """Hash of everything that decides the corpus."""
+    prepared: Sequence[Prepared]
+    """All sources, the skipped ones too."""
+    benchmarks: tuple[Archive, ...]
+    relations: Relations
 
 
-def make_card(
-    recipe: Recipe,
-    digest: str,
-    prepared: Sequence[Prepared],
-    relations: dict[str, list[str]],
-    engine: LocalEngine,
-) -> Card:
+def make_card(recipe: Recipe, findings: Findings, counts: Sequence[Path]) -> Card:
     """Return the card of a finished build.
 
     Args:
         recipe: What was asked for.
-        digest: Hash of everything that decides the corpus.
-        prepared: All sources, the skipped ones too.
-        relations: Parquet files of `annotated` and `decisions`.
-        engine: Counts the rows.
+        findings: What became of it.
+        counts: Parquet files with the answer of `queries/counts.sql`.
     """
-    rows = engine.sql(_COUNTS, relations).to_pylist()
+    rows = pq.read_table(list(counts)).to_pylist()
     kept = [row for row in rows if row["stage"] is None]
+    clusters = pq.read_table(findings.relations.clusters)["cluster"]
+    sides = {(row["split"], row["project"]) for row in kept}
     return Card(
         name=recipe.name,
-        digest=digest,
+        digest=findings.digest,
         libraries=library_versions(),
         read=_count(rows),
         kept=_count(kept),
@@ -156,8 +175,17 @@ def make_card(
             language: _counts_by(of, "split") for language, of in _grouped(kept, "language").items()
         },
         licences=_counts_by(kept, "licence"),
+        projects={
+            split: sum(side == split for side, _ in sides)
+            for split in sorted({side for side, _ in sides})
+        },
+        redactions=Redactions(
+            secrets=_total(kept, "secrets"), emails=_total(kept, "emails"), ips=_total(kept, "ips")
+        ),
+        near_duplicates=Clusters(clusters=pc.count_distinct(clusters).as_py(), files=len(clusters)),
+        benchmarks=findings.benchmarks,
         stages=_stage_counts(rows),
-        sources=_source_cards(recipe, prepared, rows),
+        sources=_source_cards(findings.prepared, rows),
     )
 
 
@@ -177,7 +205,7 @@ def _stage_counts(rows: list[dict[str, object]]) -> tuple[StageCount, ...]:
 
 
 def _source_cards(
-    recipe: Recipe, prepared: Sequence[Prepared], rows: list[dict[str, object]]
+    prepared: Sequence[Prepared], rows: list[dict[str, object]]
 ) -> tuple[SourceCard, ...]:
     by_source = _grouped(rows, "source")
     cards: list[SourceCard] = []
@@ -191,7 +219,7 @@ def _source_cards(
                 project=source.project_name,
                 version=source.version,
                 licence=source.licence,
-                split=recipe.splits.of(source.project_name).value,
+                split=", ".join(sorted({str(row["split"]) for row in own})),
                 skipped=each.skipped or "",
                 archives=each.archives,
                 read=_count(own),
@@ -203,11 +231,12 @@ def _source_cards(
 
 
 def _count(rows: Iterable[dict[str, object]]) -> Count:
-    files = num_bytes = 0
-    for row in rows:
-        files += int(str(row["files"]))
-        num_bytes += int(str(row["bytes"]))
-    return Count(files=files, bytes=num_bytes)
+    found = list(rows)
+    return Count(files=_total(found, "files"), bytes=_total(found, "bytes"))
+
+
+def _total(rows: list[dict[str, object]], key: str) -> int:
+    return sum(int(str(row[key])) for row in rows)
 
 
 def _grouped(rows: list[dict[str, object]], key: str) -> dict[str, list[dict[str, object]]]:

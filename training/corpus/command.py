@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fimble import paths
-from fimble.errors import InputError
+from fimble.errors import ConfigError, InputError
 from fimble.files import write_json, write_whole
-from training.corpus import pipeline
+from training.corpus import pipeline, relations
 from training.corpus.attribution import attribution
-from training.corpus.card import Card, card_from_json, make_card
+from training.corpus.card import Card, Findings, card_from_json, make_card
 from training.corpus.engine import LocalEngine
-from training.corpus.recipe import Recipe, read_recipe
+from training.corpus.recipe import Caps, LicenceRules, Recipe, read_recipe
 from training.corpus.source import Source
+from training.corpus.tables import short_hash
 
 if TYPE_CHECKING:
     import argparse
 
+    from training.corpus.engine import Engine
+
 _LOG = logging.getLogger(__name__)
+_ENGINES = ("local", "spark")
+_BENCHMARK_SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".parquet")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,9 +35,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     make = verbs.add_parser("build", help="build a corpus, or go on with a build that was stopped")
     make.add_argument("recipe", type=Path, nargs="?", help="TOML recipe of the corpus")
     make.add_argument("--source", type=Path, help="a folder of source code, instead of a recipe")
-    make.add_argument("--licence", help="SPDX expression of the code in --source")
+    make.add_argument(
+        "--licence",
+        help="SPDX expression of the code in --source; without it licences are not looked at",
+    )
     make.add_argument("--out", type=Path, required=True, help="folder to fill")
     make.add_argument("--jobs", type=int, default=2, help="number of processes (default: 2)")
+    make.add_argument(
+        "--engine",
+        choices=_ENGINES,
+        default="local",
+        help="where the stages run: on this machine, or in the Spark session that the environment "
+        "describes (SPARK_REMOTE)",
+    )
     make.add_argument("--json", action="store_true", help="print the data card as JSON")
 
 
@@ -39,26 +55,38 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the chosen verb."""
     if (arguments.recipe is None) == (arguments.source is None):
         raise InputError("give either a recipe or --source DIR")
+    if arguments.licence is not None and arguments.source is None:
+        raise InputError("--licence goes with --source; a recipe names the licence of each source")
+    engine = _spark_engine() if arguments.engine == "spark" else None
     if arguments.source is None:
-        card = build(arguments.recipe, arguments.out, jobs=arguments.jobs)
-    elif arguments.licence is None:
-        raise InputError("--source needs --licence, the SPDX expression of the code, e.g. MIT")
+        card = build(arguments.recipe, arguments.out, jobs=arguments.jobs, engine=engine)
     else:
         card = build_directory(
-            arguments.source, arguments.out, licence=arguments.licence, jobs=arguments.jobs
+            arguments.source,
+            arguments.out,
+            licence=arguments.licence,
+            jobs=arguments.jobs,
+            engine=engine,
         )
     print(json.dumps(card.to_json()) if arguments.json else card.summary())  # noqa: T201 - the result
     return 0
 
 
-def build(recipe: Path, out: Path, *, jobs: int = 2) -> Card:
+def _spark_engine() -> Engine:
+    from training.corpus import engine_spark
+
+    return engine_spark.SparkEngine(engine_spark.session())
+
+
+def build(recipe: Path, out: Path, *, jobs: int = 2, engine: Engine | None = None) -> Card:
     """Build the corpus that a recipe describes, or go on with a build that was stopped.
 
     Args:
         recipe: TOML file.
         out: Folder to fill: `files/*.parquet`, `dropped/*.parquet`, `card.json`, `ATTRIBUTION.md`;
             `stages/` holds what a later build can reuse.
-        jobs: Number of processes.
+        jobs: Number of processes of the embedded engine.
+        engine: Where to run the stages; None is the embedded engine.
 
     Returns:
         The data card.
@@ -67,56 +95,124 @@ def build(recipe: Path, out: Path, *, jobs: int = 2) -> Card:
         ConfigError: The recipe is wrong.
         InputError: Nothing of the sources can be used, or no file remains.
     """
-    return _build(read_recipe(recipe), recipe.parent, out, jobs=jobs)
+    return _build(read_recipe(recipe), recipe.parent, out, jobs=jobs, engine=engine)
 
 
-def build_directory(folder: Path, out: Path, *, licence: str, jobs: int = 2) -> Card:
+def build_directory(
+    folder: Path,
+    out: Path,
+    *,
+    licence: str | None = None,
+    jobs: int = 2,
+    engine: Engine | None = None,
+) -> Card:
     """Build a corpus from one local folder, without a recipe.
+
+    Each top-level folder is a project, and one in twenty of them, at least one of several, is held
+    out for validation. Nothing is left out for balance.
 
     Args:
         folder: Source code; symbolic links in it are not followed.
         out: See `build`.
-        licence: SPDX expression of the code.
-        jobs: Number of processes.
+        licence: SPDX expression of the code; None lets every licence pass, as for one's own code.
+        jobs: See `build`.
+        engine: See `build`.
 
     Raises:
         InputError: There is no such folder, or no file of it remains.
     """
     folder = folder.resolve()
-    source = Source(directory=folder.name, project=folder.name or "root", licence=licence)
-    return _build(Recipe(name="directory", sources=(source,)), folder.parent, out, jobs=jobs)
+    source = Source(
+        directory=folder.name,
+        project=folder.name or "root",
+        projects="top_folders",
+        licence=licence or "NOASSERTION",
+    )
+    recipe = Recipe(
+        name="directory",
+        sources=(source,),
+        validation=_held_out(folder),
+        licence=LicenceRules(enabled=licence is not None),
+        caps=Caps(enabled=False),
+    )
+    return _build(recipe, folder.parent, out, jobs=jobs, engine=engine)
 
 
-def _build(recipe: Recipe, recipe_dir: Path, out: Path, *, jobs: int) -> Card:
+def _held_out(folder: Path) -> tuple[str, ...]:
+    """Return one in twenty of the top-level folders, at least one of several, by hash."""
+    names = [each.name for each in folder.iterdir() if each.is_dir() and not each.is_symlink()]
+    names = [name for name in names if not name.startswith(".")]
+    num_held_out = max(1, round(len(names) / 20)) if len(names) > 1 else 0
+    return tuple(sorted(sorted(names, key=short_hash)[:num_held_out]))
+
+
+def _build(
+    recipe: Recipe, recipe_dir: Path, out: Path, *, jobs: int, engine: Engine | None
+) -> Card:
     if jobs < 1:
         raise InputError(f"jobs is {jobs}; it must be at least 1")
+    out = out.resolve()  # workers have folders of their own
     stages_dir = out / "stages"
     stages_dir.mkdir(parents=True, exist_ok=True)
-    with pipeline.alone_in(stages_dir), LocalEngine(jobs=jobs, spill_dir=stages_dir) as engine:
-        return _build_stages(recipe, recipe_dir, out, engine)
+    with pipeline.alone_in(stages_dir):
+        if engine is not None:
+            return _build_stages(recipe, recipe_dir.resolve(), out, engine)
+        with LocalEngine(jobs=jobs, spill_dir=stages_dir) as local:
+            return _build_stages(recipe, recipe_dir.resolve(), out, local)
 
 
-def _build_stages(recipe: Recipe, recipe_dir: Path, out: Path, engine: LocalEngine) -> Card:
+def _build_stages(recipe: Recipe, recipe_dir: Path, out: Path, engine: Engine) -> Card:
     stages_dir = out / "stages"
-    prepared = pipeline.fetch_all(recipe, recipe_dir, paths.cache_dir(), stages_dir)
-    digest = pipeline.build_digest(recipe, prepared)
+    rules = recipe.rules(_benchmarks(recipe, recipe_dir))
+    prepared = pipeline.fetch_all(recipe, recipe_dir, paths.cache_dir().resolve(), stages_dir)
+    digest = pipeline.build_digest(recipe, rules, prepared)
     if (card := _finished(out / "card.json", digest)) is not None:
         _LOG.info("%s is up to date", out)
         return card
     (out / "card.json").unlink(missing_ok=True)  # readers take a corpus with a card as whole
 
     prepared = pipeline.read_all(recipe, prepared, engine)
-    annotated = pipeline.annotate_all(prepared, recipe.limits.parse_s, engine)
-    decisions = stages_dir / "decisions.parquet"
-    pipeline.decide(recipe, annotated, decisions, engine)
-    pipeline.write_all(prepared, decisions, out, engine)
+    annotations = pipeline.annotate_all(prepared, rules, engine)
+    decided = stages_dir / f"relations-{digest[:16]}"
+    found = relations.decide(recipe, annotations, decided, engine)
+    pipeline.write_all(prepared, annotations, found, out, engine)
 
-    relations = {"annotated": [str(path) for path in annotated], "decisions": [str(decisions)]}
-    card = make_card(recipe, digest, prepared, relations, engine)
+    counts = relations.counts(found, decided, engine)
+    findings = Findings(
+        digest=digest,
+        prepared=prepared,
+        benchmarks=tuple(pipeline.archive_of(path) for path in rules.benchmarks),
+        relations=found,
+    )
+    card = make_card(recipe, findings, counts)
     write_whole(out / "ATTRIBUTION.md", attribution(card).encode())
     write_json(out / "card.json", card.to_json())
-    pipeline.remove_stale(stages_dir, prepared)
+    pipeline.remove_stale(stages_dir, {decided, *(each.annotated.parent for each in annotations)})
     return card
+
+
+def _benchmarks(recipe: Recipe, recipe_dir: Path) -> tuple[Path, ...]:
+    """Return the benchmark files that must not be in the corpus, in order.
+
+    Raises:
+        ConfigError: A path of the recipe is not there, or holds no benchmark.
+    """
+    if not recipe.decontamination.enabled:
+        return ()
+    places = [recipe_dir / path for path in recipe.decontamination.benchmarks]
+    if variable := os.environ.get("FIMBLE_BENCHMARKS"):
+        places.append(Path(variable).expanduser())
+    found: set[Path] = set()
+    for place in places:
+        inside = sorted(place.rglob("*")) if place.is_dir() else [place]
+        files = [path for path in inside if path.name.endswith(_BENCHMARK_SUFFIXES)]
+        if not files or not all(path.is_file() for path in files):
+            raise ConfigError(
+                f"decontamination: {place} holds no benchmark; "
+                f"it must be a file or folder of {', '.join(_BENCHMARK_SUFFIXES)}"
+            )
+        found.update(path.resolve() for path in files)
+    return tuple(sorted(found))
 
 
 def _finished(path: Path, digest: str) -> Card | None:

@@ -1,23 +1,54 @@
-"""The embedded engine: a process pool for Arrow stages, DuckDB for relations between files."""
+"""The two things a build asks of an engine, and the engine that is embedded in the product.
+
+A task reads files and writes files, so `map` may run it on any machine that sees the same folders;
+a query reads Parquet files and writes Parquet files. Everything else of the pipeline is the same
+code on every engine; `engine_spark.py` is the one for a cluster.
+"""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
 import threading
 from concurrent.futures import ProcessPoolExecutor
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    import pyarrow as pa
-
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 SQL_MEMORY = "1GB"
+
+
+class Engine(Protocol):
+    """What a build needs, whatever runs it."""
+
+    def map(
+        self, function: Callable[[Task], Result], tasks: Sequence[Task], *, title: str
+    ) -> list[Result]:
+        """Return the results of a function over tasks, in their order.
+
+        Args:
+            function: A function of a module, so that it can travel to a process.
+            tasks: Its arguments.
+            title: Name of the progress bar, which only a terminal shows.
+        """
+
+    def sql(self, query: str, relations: Mapping[str, Sequence[Path]], out: Path) -> list[Path]:
+        """Write the answer of a query over Parquet files into a folder, whole or not at all.
+
+        Args:
+            query: SQL in the subset that DuckDB and Spark share.
+            relations: Name of a relation and its Parquet files, at least one each.
+            out: Folder that does not exist yet.
+
+        Returns:
+            The Parquet files of the answer. Readers must not depend on the order of its rows.
+        """
 
 
 class LocalEngine:
@@ -39,32 +70,34 @@ class LocalEngine:
     def map(
         self, function: Callable[[Task], Result], tasks: Sequence[Task], *, title: str
     ) -> list[Result]:
-        """Return the results of a function over tasks, in their order, on `jobs` processes.
-
-        Args:
-            function: A function of a module, so that it can travel to a process.
-            tasks: Its arguments.
-            title: Name of the progress bar, which only a terminal shows.
-        """
+        """See `Engine.map`; runs on `jobs` processes."""
         from tqdm import tqdm
 
         results = self._pool.map(function, tasks)
         return list(tqdm(results, title, len(tasks), disable=None, leave=False))
 
-    def sql(self, query: str, relations: Mapping[str, list[str]]) -> pa.Table:
-        """Return the answer of a query over Parquet files.
-
-        Args:
-            query: SQL in the subset that DuckDB and Spark share.
-            relations: Name of a relation and the paths of its Parquet files.
-        """
+    def sql(self, query: str, relations: Mapping[str, Sequence[Path]], out: Path) -> list[Path]:
+        """See `Engine.sql`; runs in DuckDB, which spills to disk beyond `SQL_MEMORY`."""
         import duckdb
 
+        aside = empty_folder_beside(out)
         settings = {"memory_limit": SQL_MEMORY, "temp_directory": str(self._spill_dir)}
         with duckdb.connect(config={**settings, "threads": self._jobs}) as connection:
             for name, paths in relations.items():
-                connection.register(name, connection.read_parquet(paths))
-            return connection.sql(query).to_arrow_table()
+                connection.register(name, connection.read_parquet([str(path) for path in paths]))
+            answer = connection.sql(query.removesuffix(";"))
+            # A row group is a unit of work where a stage follows.
+            answer.write_parquet(str(aside / "part-0.parquet"), row_group_size=122_880)
+        aside.rename(out)
+        return [out / "part-0.parquet"]
+
+
+def empty_folder_beside(out: Path) -> Path:
+    """Return an empty folder that becomes `out` by one rename."""
+    aside = out.with_name(f".{out.name}.part")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    return aside
 
 
 def _end_with_parent() -> None:

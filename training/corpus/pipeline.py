@@ -1,20 +1,16 @@
 """The order of the stages, and what makes a build resumable.
 
-    fetch -> read -> decode, licence, lines, origin, syntax, hash -> duplicates, caps -> write
+    fetch -> read -> stages of one file -> relations between files -> write
 
 Every result lies in a folder named by the hash of all that decides it (archives, recipe, code), and
 appears by one rename. So a build that was killed goes on where it stopped, and a changed recipe
-repeats only the sources it changed.
+repeats only what it changed.
 """
 
 from __future__ import annotations
 
-import ast
 import fcntl
-import hashlib
-import json
 import logging
-import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -22,7 +18,6 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 import pyarrow.parquet as pq
 
@@ -31,36 +26,42 @@ from fimble.errors import InputError
 from fimble.files import sha256_of
 from training.corpus import (
     archives,
+    benchmarks,
+    clusters,
     filters,
     licence,
+    minhash,
     parse_child,
     read,
+    redaction,
     relations,
+    shingles,
+    source,
     stages,
     tables,
     write,
 )
 from training.corpus.archives import ArchiveError
+from training.corpus.digests import code_digest, digest_of, file_name
 from training.corpus.read import Reading, read_source
-from training.corpus.relations import decisions_sql
 from training.corpus.source import Source
 from training.corpus.sources import FetchError, fetch
-from training.corpus.stages import steps
+from training.corpus.stages import sign, steps
+from training.corpus.tables import write_table
 from training.corpus.write import Writing, write_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from types import ModuleType
 
-    import pyarrow as pa
-
-    from training.corpus.engine import LocalEngine
-    from training.corpus.recipe import Recipe
+    from training.corpus.engine import Engine
+    from training.corpus.recipe import Recipe, Rules
+    from training.corpus.relations import Relations
 
 _LOG = logging.getLogger(__name__)
 _DOWNLOADS_AT_ONCE = 4
-_PER_FILE = (languages, text, archives, filters, licence, parse_child, read, stages, tables)
-_ACROSS_FILES = (relations, write)
+_READ = (languages, text, archives, filters, read, source, tables)
+_PER_FILE = (benchmarks, licence, minhash, parse_child, redaction, shingles, stages)
+_ACROSS_FILES = (clusters, relations, write)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +82,7 @@ class Prepared:
     paths: tuple[Path, ...] = ()
     archives: tuple[Archive, ...] = ()
     folder: Path | None = None
-    """Folder of its stages; None where the source is skipped."""
+    """Folder of what was read of it; None where the source is skipped."""
     skipped: str | None = None
     """Why it is skipped."""
 
@@ -90,7 +91,7 @@ def fetch_all(
     recipe: Recipe, recipe_dir: Path, cache_dir: Path, stages_dir: Path
 ) -> list[Prepared]:
     """Return all sources in the order of their keys; what cannot be had has a reason."""
-    code = code_digest(_PER_FILE)
+    code = code_digest(_READ)
 
     def prepare(source: Source) -> Prepared:
         try:
@@ -98,9 +99,9 @@ def fetch_all(
         except FetchError as error:
             _LOG.warning("%s is skipped: %s", source.key, error)
             return Prepared(source=source, skipped=str(error))
-        downloads = tuple(_archive(path) for path in paths)
-        rules = [asdict(recipe.limits), recipe.exclude, recipe.splits.of(source.project_name)]
-        digest = _digest([code, asdict(source), rules, [asdict(each) for each in downloads]])
+        downloads = tuple(archive_of(path) for path in paths)
+        rules = [asdict(recipe.limits), recipe.exclude, asdict(recipe.splits)]
+        digest = digest_of([code, asdict(source), rules, [asdict(each) for each in downloads]])
         folder = stages_dir / f"{digest[:16]}-{file_name(source.key)}"
         return Prepared(source=source, paths=paths, archives=downloads, folder=folder)
 
@@ -108,7 +109,7 @@ def fetch_all(
         return list(pool.map(prepare, sorted(recipe.sources, key=lambda source: source.key)))
 
 
-def read_all(recipe: Recipe, prepared: Sequence[Prepared], engine: LocalEngine) -> list[Prepared]:
+def read_all(recipe: Recipe, prepared: Sequence[Prepared], engine: Engine) -> list[Prepared]:
     """Read every source that was not read before; return them with those that cannot be read."""
     tasks = [
         (
@@ -156,51 +157,80 @@ def _read_one(task: tuple[Reading, Path]) -> str | None:
     return None
 
 
-def annotate_all(prepared: Sequence[Prepared], limit_s: float, engine: LocalEngine) -> list[Path]:
-    """Run the per-file stages over every row group; return the annotated files in order."""
-    tasks: list[tuple[Path, int, Path]] = []
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Annotation:
+    """One row group of what was read, ready for the stages; travels to a worker process."""
+
+    key: str
+    """Of the source."""
+    rows: Path
+    row_group: int
+    annotated: Path
+    """Where the table with stages and reasons goes."""
+    bands: Path
+    """Where the buckets of similar files go."""
+
+
+def annotate_all(prepared: Sequence[Prepared], rules: Rules, engine: Engine) -> list[Annotation]:
+    """Run the stages that look at one file at a time; return what was written, in order."""
+    name = rules_digest(rules)[:16]
+    annotations: list[Annotation] = []
     for each in prepared:
-        if each.folder is not None:
-            rows = each.folder / "read.parquet"
-            tasks += [
-                (rows, group, each.folder / f"annotated-{group:04}.parquet")
-                for group in range(pq.read_metadata(rows).num_row_groups)
-            ]
-    todo = [task for task in tasks if not task[2].is_file()]
-    engine.map(partial(_annotate_one, limit_s=limit_s), todo, title="filter")
-    return [out for _, _, out in tasks]
-
-
-def _annotate_one(task: tuple[Path, int, Path], *, limit_s: float) -> None:
-    rows, group, out = task
-    with pq.ParquetFile(rows) as file:
-        table = file.read_row_group(group)
-    for step in steps(limit_s):
-        table = step.run(table)
-    write_table(table, out)
-
-
-def decide(recipe: Recipe, annotated: Sequence[Path], out: Path, engine: LocalEngine) -> None:
-    """Write which files are dropped because of other files."""
-    if not annotated:
+        if each.folder is None:
+            continue
+        rows, folder = each.folder / "read.parquet", each.folder / name
+        folder.mkdir(exist_ok=True)
+        annotations += [
+            Annotation(
+                key=each.source.key,
+                rows=rows,
+                row_group=group,
+                annotated=folder / f"annotated-{group:04}.parquet",
+                bands=folder / f"bands-{group:04}.parquet",
+            )
+            for group in range(pq.read_metadata(rows).num_row_groups)
+        ]
+    if not annotations:
         raise InputError("the sources of the recipe hold no file at all")
-    table = engine.sql(decisions_sql(recipe.caps), {"annotated": [str(p) for p in annotated]})
-    write_table(table, out)
+    todo = [each for each in annotations if not each.annotated.is_file()]
+    engine.map(partial(_annotate_one, rules=rules), todo, title="filter")
+    return annotations
+
+
+def rules_digest(rules: Rules) -> str:
+    """Return the hash of everything that decides what the stages of one file do."""
+    hashes = [archive_of(path).sha256 for path in rules.benchmarks]
+    code = code_digest(_PER_FILE, (redaction.RULES,))
+    return digest_of([code, {**asdict(rules), "benchmarks": hashes}])
+
+
+def _annotate_one(task: Annotation, *, rules: Rules) -> None:
+    with pq.ParquetFile(task.rows) as file:
+        table = file.read_row_group(task.row_group)
+    for step in steps(rules):
+        table = step.run(table)
+    table, bands = sign(table)
+    write_table(bands, task.bands)
+    write_table(table, task.annotated)  # last: where it is, the task is done
 
 
 def write_all(
-    prepared: Sequence[Prepared], decisions: Path, out: Path, engine: LocalEngine
+    prepared: Sequence[Prepared],
+    annotations: Sequence[Annotation],
+    relations: Relations,
+    out: Path,
+    engine: Engine,
 ) -> None:
     """Write `files/` and `dropped/` of the corpus; each appears whole."""
-    aside = decisions.parent / "out"
+    aside = out / "stages" / "out"
     shutil.rmtree(aside, ignore_errors=True)
     for name in ("files", "dropped"):
         (aside / name).mkdir(parents=True)
     writings = [
         Writing(
             key=each.source.key,
-            annotated=tuple(sorted(each.folder.glob("annotated-*.parquet"))),
-            decisions=decisions,
+            annotated=tuple(a.annotated for a in annotations if a.key == each.source.key),
+            decisions=tuple(relations.decisions),
             files=aside / "files" / f"{file_name(each.source.key)}.parquet",
             dropped=aside / "dropped" / f"{file_name(each.source.key)}.parquet",
         )
@@ -233,68 +263,33 @@ def alone_in(stages_dir: Path) -> Iterator[None]:
         yield
 
 
-def remove_stale(stages_dir: Path, prepared: Sequence[Prepared]) -> None:
-    """Remove the stages of recipes and code that are no longer."""
-    used = {each.folder for each in prepared}
-    for folder in stages_dir.iterdir():
-        if folder.is_dir() and folder not in used:
+def remove_stale(stages_dir: Path, used: set[Path]) -> None:
+    """Remove the stages of recipes and code that are no longer.
+
+    Args:
+        stages_dir: Folder of the stages.
+        used: Innermost folders that hold results of this build.
+    """
+    needed = used | {parent for folder in used for parent in folder.parents}
+    for folder in [*stages_dir.iterdir(), *stages_dir.glob("*/*")]:
+        if folder.is_dir() and folder not in needed and folder.parent not in used:
             shutil.rmtree(folder)
 
 
-def build_digest(recipe: Recipe, prepared: Sequence[Prepared]) -> str:
+def build_digest(recipe: Recipe, rules: Rules, prepared: Sequence[Prepared]) -> str:
     """Return the hash of everything that decides the corpus."""
     folders = [each.folder.name if each.folder else None for each in prepared]
-    return _digest([code_digest((*_PER_FILE, *_ACROSS_FILES)), asdict(recipe), folders])
+    queries = sorted((Path(str(relations.__file__)).parent / "queries").glob("*.sql"))
+    code = code_digest(_ACROSS_FILES, queries)
+    recipe_values = {**asdict(recipe), "decontamination": None}  # in the rules, by content
+    return digest_of([code, recipe_values, rules_digest(rules), folders])
 
 
-def code_digest(modules: Sequence[ModuleType]) -> str:
-    """Return the hash of what some modules do, and of the versions of the libraries they use.
-
-    Comments, docstrings and layout do not count, so that better words repeat no stage.
-    """
-    trees = [ast.parse(Path(str(module.__file__)).read_text("utf-8")) for module in modules]
-    for node in (node for tree in trees for node in ast.walk(tree)):
-        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)):
-            node.body = [each for each in node.body if not _is_string(each)]
-    return _digest([[ast.dump(tree) for tree in trees], library_versions()])
-
-
-def _is_string(node: ast.stmt) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-
-
-def library_versions() -> dict[str, str]:
-    """Return the versions of Python and of every library that decides what is kept."""
-    import platform
-    from importlib.metadata import version
-
-    from fimble.languages import LANGUAGES
-
-    wheels = {row.grammar.partition(":")[0].replace("_", "-") for row in LANGUAGES}
-    names = sorted({"tree-sitter", "pyarrow", "duckdb", *wheels})
-    return {"python": platform.python_version(), **{name: version(name) for name in names}}
-
-
-def file_name(key: str) -> str:
-    """Return the key of a source as a file name."""
-    return quote(key.replace(":", "-", 1), safe="@+~=")
-
-
-def write_table(table: pa.Table, out: Path) -> None:
-    """Write a table to a Parquet file, whole."""
-    aside = out.with_name(f".{out.name}.{os.getpid()}.part")
-    pq.write_table(table, aside, compression="zstd")
-    aside.replace(out)
-
-
-def _archive(path: Path) -> Archive:
+def archive_of(path: Path) -> Archive:
+    """Return name, size and hash of a file or folder."""
     if path.is_file():
         return Archive(name=path.name, size_bytes=path.stat().st_size, sha256=sha256_of(path))
     files = sorted(file for file in path.rglob("*") if file.is_file() and not file.is_symlink())
     hashes = [(file.relative_to(path).as_posix(), sha256_of(file)) for file in files]
     size_bytes = sum(file.stat().st_size for file in files)
-    return Archive(name=path.name, size_bytes=size_bytes, sha256=_digest(hashes))
-
-
-def _digest(value: object) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
+    return Archive(name=path.name, size_bytes=size_bytes, sha256=digest_of(hashes))

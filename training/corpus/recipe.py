@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from fimble.config import read_toml
 from fimble.errors import ConfigError
 from fimble.languages import by_name
+from training.corpus.filters import LineLimits
+from training.corpus.licence import PERMISSIVE
+from training.corpus.minhash import THRESHOLD
 from training.corpus.source import Source, Split, Splits
 
-if TYPE_CHECKING:
-    from pathlib import Path
+
+_LINES = LineLimits()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,9 +38,78 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LicenceRules:
+    """`[licence]`: what may be trained on."""
+
+    enabled: bool = True
+    """Whether files are dropped for their licence; off for one's own code."""
+    allow: tuple[str, ...] = tuple(sorted(PERMISSIVE))
+    """SPDX identifiers that pass."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OriginRules:
+    """`[origin]`: generated and compiled files."""
+
+    enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyntaxRules:
+    """`[syntax]`: files that are not their language."""
+
+    enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedactionRules:
+    """`[redaction]`: secrets, e-mail and IP addresses become stand-ins."""
+
+    enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecontaminationRules:
+    """`[decontamination]`: files that hold a part of a benchmark."""
+
+    enabled: bool = True
+    benchmarks: tuple[Path, ...] = ()
+    """Files and folders of benchmarks, relative to the recipe; besides these, the folder that
+    `FIMBLE_BENCHMARKS` names is taken."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NearDuplicateRules:
+    """`[near_duplicates]`: files that are nearly the same as another."""
+
+    enabled: bool = True
+    threshold: float = THRESHOLD
+    """Least estimated Jaccard similarity of word 5-grams, 0 to 1."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.threshold <= 1:
+            raise ConfigError(f"near_duplicates.threshold is {self.threshold}; allowed are 0..1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What the stages that look at one file at a time go by."""
+
+    licence: LicenceRules = LicenceRules()
+    lines: LineLimits = _LINES
+    origin: OriginRules = OriginRules()
+    syntax: SyntaxRules = SyntaxRules()
+    redaction: RedactionRules = RedactionRules()
+    benchmarks: tuple[Path, ...] = ()
+    """Files of the benchmarks; none means no decontamination."""
+    parse_s: float = Limits().parse_s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Caps:
     """How much of one project and of one language is kept, so that none outweighs the rest."""
 
+    enabled: bool = True
     project_bytes: int = 25_000_000
     """Most bytes of one language from one project."""
     language_bytes: int = 80_000_000
@@ -72,6 +144,13 @@ class Recipe:
     keep_out: tuple[str, ...] = ()
     """Projects that must never be in this corpus, for example what a demonstration opens."""
     limits: Limits = Limits()
+    licence: LicenceRules = LicenceRules()
+    lines: LineLimits = _LINES
+    origin: OriginRules = OriginRules()
+    syntax: SyntaxRules = SyntaxRules()
+    redaction: RedactionRules = RedactionRules()
+    decontamination: DecontaminationRules = DecontaminationRules()
+    near_duplicates: NearDuplicateRules = NearDuplicateRules()
     caps: Caps = Caps()
     sources: tuple[Source, ...]
 
@@ -96,6 +175,22 @@ class Recipe:
                 continue
             if sides.setdefault(source.project_name, source.split) is not source.split:
                 raise ConfigError(f"project {source.project_name!r} is named for both splits")
+
+    def rules(self, benchmarks: tuple[Path, ...]) -> Rules:
+        """Return what the stages of one file go by.
+
+        Args:
+            benchmarks: Files of the benchmarks that must not be in the corpus.
+        """
+        return Rules(
+            licence=self.licence,
+            lines=self.lines,
+            origin=self.origin,
+            syntax=self.syntax,
+            redaction=self.redaction,
+            benchmarks=benchmarks,
+            parse_s=self.limits.parse_s,
+        )
 
     @property
     def splits(self) -> Splits:

@@ -7,20 +7,25 @@ between files (duplicates, caps) are SQL in `relations.py`.
 from __future__ import annotations
 
 import hashlib
-import re
 from functools import cache, partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from fimble.languages import by_name
+import numpy as np
+import pyarrow as pa
+
 from fimble.text import decode_source, to_lf
 from training.corpus import filters, licence
+from training.corpus.benchmarks import REASON, BenchmarkIndex, build_index, read_benchmarks
+from training.corpus.minhash import signatures
 from training.corpus.parse import Parser
-from training.corpus.tables import judge, live, replace
+from training.corpus.redaction import redact
+from training.corpus.tables import BANDS, Drop, as_int64, judge, live, replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
-    import pyarrow as pa
+    from training.corpus.recipe import Rules
 
 
 class Step(NamedTuple):
@@ -32,16 +37,21 @@ class Step(NamedTuple):
 
 def decode(table: pa.Table) -> pa.Table:
     """Turn content into LF text; drop what is empty or no text."""
+    contents = live(table, "content", bytes)
     table = judge(table, "decode", ("content",), _reason_not_text)
+    blobs = [None if content is None else _blob_sha1(content) for content in contents]
     contents = live(table, "content", bytes)
     texts = [None if content is None else _text_of(content) for content in contents]
-    hashes = [None if text is None else _sha256(text) for text in texts]
     sizes = [
         size if text is None else len(text.encode())
         for size, text in zip(table["size_bytes"].to_pylist(), texts, strict=True)
     ]
-    table = replace(replace(table, "text", texts), "sha256", hashes)
-    return replace(replace(table, "size_bytes", sizes), "content", [None] * len(texts))
+    lines = [None if text is None else text.count("\n") + 1 for text in texts]
+    nothing = [None] * len(texts)
+    columns = {"text": texts, "blob_sha1": blobs, "size_bytes": sizes, "num_lines": lines}
+    for name, values in {**columns, "content": nothing}.items():
+        table = replace(table, name, values)
+    return table
 
 
 def _reason_not_text(content: bytes) -> str | None:
@@ -59,8 +69,19 @@ def _text_of(content: bytes) -> str:
     return to_lf(text)
 
 
-def check_licence(table: pa.Table) -> pa.Table:
-    """Record each file's licence; drop what is not permissive."""
+def _blob_sha1(content: bytes) -> str:
+    """Return the name git gives a content; Software Heritage and The Stack use the same."""
+    header = f"blob {len(content)}\0".encode()
+    return hashlib.sha1(header + content, usedforsecurity=False).hexdigest()
+
+
+def check_licence(table: pa.Table, allow: frozenset[str] | None) -> pa.Table:
+    """Record each file's licence; drop what is not permissive.
+
+    Args:
+        table: Rows of `ANNOTATED`.
+        allow: Licences that pass; None lets all pass.
+    """
     texts = live(table, "text", str)
     packages = table["licence"].to_pylist()
     licences = [
@@ -68,12 +89,16 @@ def check_licence(table: pa.Table) -> pa.Table:
         for text, package in zip(texts, packages, strict=True)
     ]
     table = replace(table, "licence", licences)
-    return judge(table, "licence", ("text", "licence"), licence.reason_to_drop)
+    if allow is None:
+        return table
+    reason = partial(licence.reason_to_drop, allow=allow)
+    return judge(table, "licence", ("text", "licence"), reason)
 
 
-def check_lines(table: pa.Table) -> pa.Table:
+def check_lines(table: pa.Table, limits: filters.LineLimits) -> pa.Table:
     """Drop texts whose lines or characters do not look like code."""
-    return judge(table, "lines", ("text",), filters.reason_by_lines)
+    reason = partial(filters.reason_by_lines, limits=limits)
+    return judge(table, "lines", ("text", "language"), reason)
 
 
 def check_origin(table: pa.Table) -> pa.Table:
@@ -104,37 +129,82 @@ def _parser(limit_s: float) -> Parser:
     return Parser(limit_s)
 
 
-def hash_code(table: pa.Table) -> pa.Table:
-    """Fill `code_sha256`: equal for files that differ only in white space and comment lines."""
-    hashes = [
-        None if text is None else _sha256(_code_of(text, language))
-        for text, language in zip(
-            live(table, "text", str), table["language"].to_pylist(), strict=True
-        )
+def redact_texts(table: pa.Table) -> pa.Table:
+    """Put stand-ins for secrets, e-mail and IP addresses; count them."""
+    found = [None if text is None else redact(text) for text in live(table, "text", str)]
+    old_texts, sizes = table["text"].to_pylist(), table["size_bytes"].to_pylist()
+    for row, each in enumerate(found):
+        if each is not None and each.text != old_texts[row]:
+            old_texts[row], sizes[row] = each.text, len(each.text.encode())
+    columns = {"text": old_texts, "size_bytes": sizes}
+    for name in ("num_secrets", "num_emails", "num_ips"):
+        columns[name] = [None if each is None else getattr(each, name) for each in found]
+    for name, values in columns.items():
+        table = replace(table, name, values)
+    return table
+
+
+def decontaminate(table: pa.Table, benchmarks: tuple[Path, ...]) -> pa.Table:
+    """Drop texts that hold a part of a benchmark.
+
+    Args:
+        table: Rows of `ANNOTATED`.
+        benchmarks: Files of the benchmarks.
+    """
+    texts = live(table, "text", str)
+    rows = [row for row, text in enumerate(texts) if text is not None]
+    hits = _benchmark_index(benchmarks).hits([text.encode() for text in texts if text is not None])
+    found = {table["id"][row].as_py(): hit for row, hit in zip(rows, hits, strict=True)}
+
+    def reason_to_drop(file_id: str) -> Drop | None:
+        hit = found[file_id]
+        return None if hit is None else Drop(REASON, f"{hit.task_id}: {hit.words}")
+
+    return judge(table, "decontamination", ("id",), reason_to_drop)
+
+
+@cache
+def _benchmark_index(benchmarks: tuple[Path, ...]) -> BenchmarkIndex:
+    return build_index(read_benchmarks(benchmarks))
+
+
+def hash_texts(table: pa.Table) -> pa.Table:
+    """Fill `file` for every row, and `sha256` and `signature` for live ones."""
+    texts = live(table, "text", str)
+    table = replace(table, "file", [as_int64(each) for each in table["id"].to_pylist()])
+    hashes = [None if text is None else hashlib.sha256(text.encode()).hexdigest() for text in texts]
+    return replace(table, "sha256", hashes)
+
+
+def sign(table: pa.Table) -> tuple[pa.Table, pa.Table]:
+    """Return the table with `signature` for live rows, and their bands (schema `BANDS`)."""
+    texts = live(table, "text", str)
+    rows = [row for row, text in enumerate(texts) if text is not None]
+    found = signatures([text.encode() for text in texts if text is not None])
+    column: list[bytes | None] = [None] * len(texts)
+    for row, signature, is_present in zip(rows, found.compact, found.present, strict=True):
+        column[row] = signature.tobytes() if is_present else None
+    files = np.array(table["file"].to_pylist(), dtype=np.int64)[rows][found.present]
+    bands = found.bands[found.present]
+    columns = [pa.array(np.repeat(files, bands.shape[1])), pa.array(bands.reshape(-1))]
+    return replace(table, "signature", column), pa.Table.from_arrays(columns, schema=BANDS)
+
+
+def steps(rules: Rules) -> tuple[Step, ...]:
+    """Return the stages that a recipe asks for in their order, cheap ones first."""
+    allow = frozenset(rules.licence.allow) if rules.licence.enabled else None
+    wanted = [
+        ("decode", decode, True),
+        ("licence", partial(check_licence, allow=allow), True),
+        ("lines", partial(check_lines, limits=rules.lines), rules.lines.enabled),
+        ("origin", check_origin, rules.origin.enabled),
+        ("syntax", partial(check_syntax, limit_s=rules.parse_s), rules.syntax.enabled),
+        ("redaction", redact_texts, rules.redaction.enabled),
+        (
+            "decontamination",
+            partial(decontaminate, benchmarks=rules.benchmarks),
+            bool(rules.benchmarks),
+        ),
+        ("hash", hash_texts, True),
     ]
-    return replace(table, "code_sha256", hashes)
-
-
-def _code_of(text: str, language: str) -> str:
-    row = by_name(language)
-    assert row is not None, "the language was found by its row"
-    # Inner lines of block comments start with an asterisk in every brace language we have.
-    marks = (row.line_comment, "/*", "*") if row.blocks == "braces" else (row.line_comment,)
-    lines = (line.strip() for line in text.split("\n"))
-    return re.sub(r"\s+", "", "\n".join(line for line in lines if not line.startswith(marks)))
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def steps(parse_limit_s: float) -> tuple[Step, ...]:
-    """Return the stages in their order, cheap ones first."""
-    return (
-        Step("decode", decode),
-        Step("licence", check_licence),
-        Step("lines", check_lines),
-        Step("origin", check_origin),
-        Step("syntax", partial(check_syntax, limit_s=parse_limit_s)),
-        Step("hash", hash_code),
-    )
+    return tuple(Step(name, run) for name, run, is_wanted in wanted if is_wanted)

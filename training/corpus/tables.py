@@ -7,17 +7,21 @@ A stage is a pure function `Table -> Table`. It never removes a row: it writes t
 from __future__ import annotations
 
 import hashlib
+import os
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
 Value = TypeVar("Value", str, bytes)
 
 ANNOTATED = pa.schema([
     pa.field("id", pa.string(), nullable=False),  # 64 bits in hexadecimal
+    pa.field("file", pa.int64()),  # the id as a number, see `as_int64`
     pa.field("source", pa.string(), nullable=False),
     pa.field("project", pa.string(), nullable=False),
     pa.field("version", pa.string(), nullable=False),
@@ -57,7 +61,7 @@ DROPPED = pa.schema([
 """A dropped file, as `dropped/*.parquet` holds it."""
 
 BANDS = pa.schema([
-    pa.field("file", pa.int64(), nullable=False),  # the id, see `as_int64`
+    pa.field("file", pa.int64(), nullable=False),
     pa.field("band", pa.int64(), nullable=False),
 ])  # fmt: skip
 """Buckets of similar files: two files that share one may be near duplicates."""
@@ -132,3 +136,10 @@ def judge(
     for name, column in (("stage", stages), ("reason", reasons), ("detail", details)):
         table = replace(table, name, column)
     return table
+
+
+def write_table(table: pa.Table, out: Path) -> None:
+    """Write a table to a Parquet file, whole."""
+    aside = out.with_name(f".{out.name}.{os.getpid()}.part")
+    pq.write_table(table, aside, compression="zstd")
+    aside.replace(out)

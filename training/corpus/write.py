@@ -19,8 +19,8 @@ class Writing:
 
     key: str
     annotated: tuple[Path, ...]
-    decisions: Path
-    """Parquet file of (id, source, stage, reason) of the files that relations drop."""
+    decisions: tuple[Path, ...]
+    """Parquet files of (id, source, stage, reason, detail) of the files that relations drop."""
     files: Path
     dropped: Path
 
@@ -34,9 +34,7 @@ class Written(NamedTuple):
 
 def write_source(writing: Writing) -> Written:
     """Write the files of one source; a file without rows is not written."""
-    found = pq.read_table(writing.decisions, filters=[("source", "=", writing.key)])
-    columns = (found[name].to_pylist() for name in ("id", "stage", "reason"))
-    decisions = {file_id: (stage, reason) for file_id, stage, reason in zip(*columns, strict=True)}
+    decisions = _decisions_of(writing)
     kept_writer = dropped_writer = None
     num_kept = num_dropped = 0
     for path in writing.annotated:
@@ -61,10 +59,22 @@ def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
     return pq.ParquetWriter(path, schema, compression="zstd")
 
 
-def _decided(table: pa.Table, decisions: dict[str, tuple[str, str]]) -> pa.Table:
-    """Return the table with the stage and reason of every file that a relation drops."""
-    stages, reasons = table["stage"].to_pylist(), table["reason"].to_pylist()
+def _decisions_of(writing: Writing) -> dict[str, tuple[str, str, str | None]]:
+    decisions: dict[str, tuple[str, str, str | None]] = {}
+    for path in writing.decisions:
+        found = pq.read_table(path, filters=[("source", "=", writing.key)])
+        names = ("id", "stage", "reason", "detail")
+        for file_id, *what in zip(*(found[name].to_pylist() for name in names), strict=True):
+            decisions[file_id] = (what[0], what[1], what[2])
+    return decisions
+
+
+def _decided(table: pa.Table, decisions: dict[str, tuple[str, str, str | None]]) -> pa.Table:
+    """Return the table with stage, reason and detail of every file that a relation drops."""
+    stages, reasons, details = (table[name].to_pylist() for name in ("stage", "reason", "detail"))
     for row, file_id in enumerate(table["id"].to_pylist()):
         if file_id in decisions and reasons[row] is None:
-            stages[row], reasons[row] = decisions[file_id]
-    return replace(replace(table, "stage", stages), "reason", reasons)
+            stages[row], reasons[row], details[row] = decisions[file_id]
+    for name, column in (("stage", stages), ("reason", reasons), ("detail", details)):
+        table = replace(table, name, column)
+    return table
