@@ -6,30 +6,45 @@ is not a plain file with a sane path comes out as a member with a reason and no 
 
 from __future__ import annotations
 
-import gzip
+import dataclasses
+import hashlib
 import lzma
-import os
 import stat
+import sys
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+from training.corpus.folders import UnreadableError, walk
+from training.corpus.unpacked import HeaderTooLargeError, Unpacked, num_zip_entries
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
-    from training.corpus.recipe import Limits
+    from training.corpus.limits import Limits
+
+PATH_BYTES = 4096
+"""Longest path that is kept whole, Linux's PATH_MAX."""
+FROM_ARCHIVE = frozenset({
+    "duplicate_path", "encrypted", "link", "no_path", "no_text", "path_too_long", "special_file",
+    "too_large", "unknown_compression", "unreadable", "unsafe_path", "vanished",
+})  # fmt: skip
+"""Reasons about how a file came, not about what its path says."""
+WITHOUT_OWN_PATH = frozenset({"duplicate_path", "no_path", "path_too_long", "unsafe_path"})
+"""Reasons of members whose path may be another member's, too."""
 
 _ZIP_SUFFIXES = (".zip", ".whl", ".jar")
 _TAR_SUFFIXES = (".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+# zipfile unpacks other methods in one go, whatever size the member claims to have.
+_ZIP_METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
 _DAMAGED = (
-    tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, lzma.LZMAError, zlib.error, EOFError,
-    OSError, NotImplementedError, RuntimeError, ValueError,
+    tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, EOFError, OSError,
+    NotImplementedError, OverflowError, RuntimeError, ValueError,
 )  # fmt: skip
-_FOLDERS_TO_SKIP = frozenset({".git", ".hg", ".svn", "__pycache__", ".venv", "node_modules"})
 
 
 class ArchiveError(Exception):
@@ -37,7 +52,7 @@ class ArchiveError(Exception):
 
 
 class Member(NamedTuple):
-    """One entry of an archive that is not a folder."""
+    """One entry of an archive that is not a folder, or one row of a table of files."""
 
     path: str
     """Path inside the archive, with slashes."""
@@ -46,16 +61,23 @@ class Member(NamedTuple):
     """None where there is a reason."""
     reason: str | None
     """Why it was not read."""
+    project: str | None = None
+    """Project that the row names; None where it names none."""
+    licence: str | None = None
+    """SPDX expression that the row names; None where it names none."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
-    """What a tar and a zip say about a member."""
+class Entry:
+    """What is known of a member before it is read."""
 
     path: str
     size_bytes: int
-    reason: str | None
-    open: Callable[[], IO[bytes]] | None
+    reason: str | None = None
+    read: Callable[[int], bytes] | None = None
+    """Returns at most so many bytes; None where there is a reason."""
+    project: str | None = None
+    licence: str | None = None
 
 
 def read_members(
@@ -63,11 +85,11 @@ def read_members(
 ) -> Iterator[Member]:
     """Yield every plain file, link and special file of an archive, or of a folder.
 
-    A top folder that all members share (`name-1.0/`) is cut off.
+    A top folder that all members of an archive share (`name-1.0/`) is cut off.
 
     Args:
         archive: A zip, a tar in any compression, or a folder.
-        limits: What an archive may unpack to.
+        limits: What an archive may unpack to; a folder is on disk already and may be larger.
         reason_by_path: Why a path is not wanted; such a member is not unpacked.
 
     Raises:
@@ -75,124 +97,159 @@ def read_members(
     """
     try:
         if archive.is_dir():
-            yield from _judged(_folder_entries(archive), limits, reason_by_path, top="")
+            unlimited = dataclasses.replace(
+                limits, archive_bytes=sys.maxsize, archive_members=sys.maxsize
+            )
+            files = (Entry(f.path, f.size_bytes, f.reason, f.read) for f in walk(archive))
+            yield from judged(files, unlimited, reason_by_path)
         elif archive.name.endswith(_ZIP_SUFFIXES):
-            with zipfile.ZipFile(archive) as opened:
-                top = _common_top(opened.namelist())
-                yield from _judged(_zip_entries(opened), limits, reason_by_path, top=top)
+            yield from _zip_members(archive, limits, reason_by_path)
         elif archive.name.endswith(_TAR_SUFFIXES):
             top = _common_top(_tar_names(archive, limits))
-            with tarfile.open(archive, "r|*") as opened:
-                yield from _judged(_tar_entries(opened), limits, reason_by_path, top=top)
+            yield from judged(_tar_entries(archive), limits, reason_by_path, top=top)
         else:
             raise ArchiveError("unknown_archive_kind")
+    except HeaderTooLargeError as error:
+        raise ArchiveError("archive_too_large") from error
     except _DAMAGED as error:
         raise ArchiveError("damaged_archive") from error
 
 
-def _judged(
-    entries: Iterator[_Entry],
+def judged(
+    entries: Iterable[Entry],
     limits: Limits,
     reason_by_path: Callable[[str], str | None],
     *,
-    top: str,
+    top: str = "",
 ) -> Iterator[Member]:
-    """Turn entries into members: decide by name and size first, then read."""
-    seen: set[str] = set()
+    """Turn entries into members: decide by name and size first, then read.
+
+    Args:
+        entries: What is there.
+        limits: Largest file, and the most files and bytes of all entries.
+        reason_by_path: Why a path is not wanted; such an entry is not read.
+        top: Folder with its slash that is cut off.
+
+    Raises:
+        ArchiveError: There is more than the limits allow.
+    """
+    seen: set[bytes] = set()
     total_bytes = 0
     for number, entry in enumerate(entries):
-        total_bytes += entry.size_bytes
+        total_bytes += _counted(entry.size_bytes)
         if number >= limits.archive_members or total_bytes > limits.archive_bytes:
             raise ArchiveError("archive_too_large")
         path = _valid_unicode(entry.path.removeprefix("./").removeprefix(top))
+        name = hashlib.sha256(f"{entry.project}\0{path}".encode()).digest()[:8]
         reason = (
-            _unsafe(entry.path)
+            _reason_by_name(entry.path)
+            or ("duplicate_path" if name in seen else None)
             or entry.reason
-            or ("duplicate_path" if path in seen else None)
             or reason_by_path(path)
             or ("too_large" if entry.size_bytes > limits.file_bytes else None)
         )
-        seen.add(path)
+        seen.add(name)
         content = None
-        if reason is None and entry.open is not None:
-            content, reason = _content(entry.open, limits.file_bytes)
-        yield Member(path, entry.size_bytes, content, reason)
+        if reason is None and entry.read is not None:
+            content, reason = _content(entry.read, limits.file_bytes)
+        shown = path.encode()[:PATH_BYTES].decode("utf-8", "ignore")
+        yield Member(shown, entry.size_bytes, content, reason, entry.project, entry.licence)
 
 
-def _content(
-    open_file: Callable[[], IO[bytes]], limit_bytes: int
-) -> tuple[bytes | None, str | None]:
+def _counted(size_bytes: int) -> int:
+    if size_bytes < 0:
+        raise ValueError("a header gives a negative size")
+    return size_bytes
+
+
+def _content(read: Callable[[int], bytes], limit_bytes: int) -> tuple[bytes | None, str | None]:
     """Return the content of a file, or the reason why there is none."""
     try:
-        with open_file() as file:
-            content = file.read(limit_bytes + 1)
-    except PermissionError:
-        return None, "unreadable"
+        content = read(limit_bytes + 1)
+    except UnreadableError as error:
+        return None, str(error)
     return (content, None) if len(content) <= limit_bytes else (None, "too_large")
 
 
 def _tar_names(archive: Path, limits: Limits) -> Iterator[str]:
     """Yield the names in a tar; stops a bomb before its end."""
     total_bytes = 0
-    with tarfile.open(archive, "r|*") as opened:
-        for number, info in enumerate(opened):
-            total_bytes += info.size
-            if number >= limits.archive_members or total_bytes > limits.archive_bytes:
-                raise ArchiveError("archive_too_large")
-            if not info.isdir():
-                yield info.name
+    for number, (info, _) in enumerate(_tar_infos(archive)):
+        total_bytes += _counted(info.size)
+        if number >= limits.archive_members or total_bytes > limits.archive_bytes:
+            raise ArchiveError("archive_too_large")
+        if not info.isdir():
+            yield info.name
 
 
-def _tar_entries(opened: tarfile.TarFile) -> Iterator[_Entry]:
-    for info in opened:
-        # A stream never goes back; without this every header stays in memory.
-        opened.members = []  # pyrefly: ignore[missing-attribute] - documented only as getmembers()
+def _tar_entries(archive: Path) -> Iterator[Entry]:
+    for info, opened in _tar_infos(archive):
         if info.isdir():
             continue
         if info.issym() or info.islnk():
-            yield _Entry(info.name, 0, "link", None)
+            yield Entry(info.name, 0, "link")
         elif not info.isreg() or info.sparse is not None:
-            yield _Entry(info.name, 0, "special_file", None)
+            yield Entry(info.name, 0, "special_file")
         else:
-            yield _Entry(info.name, info.size, None, lambda i=info: _extracted(opened, i))
+            yield Entry(info.name, info.size, None, _tar_reader(opened, info))
 
 
-def _extracted(opened: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
-    file = opened.extractfile(info)
-    assert file is not None, "only regular files come here"
-    return file
+def _tar_infos(archive: Path) -> Iterator[tuple[tarfile.TarInfo, tarfile.TarFile]]:
+    """Yield the headers of a tar in their order, each before its content is skipped."""
+    with Unpacked(archive) as stream, tarfile.open(fileobj=stream, mode="r|") as opened:
+        for info in opened:
+            # A stream never goes back; without this every header stays in memory.
+            opened.members.clear()  # pyrefly: ignore[missing-attribute] - not in its stubs
+            stream.allow_header_after(opened.offset)
+            yield info, opened
 
 
-def _zip_entries(opened: zipfile.ZipFile) -> Iterator[_Entry]:
+def _tar_reader(opened: tarfile.TarFile, info: tarfile.TarInfo) -> Callable[[int], bytes]:
+    def read(limit_bytes: int) -> bytes:
+        file = opened.extractfile(info)
+        assert file is not None, "only regular files come here"
+        return file.read(limit_bytes)
+
+    return read
+
+
+def _zip_members(
+    archive: Path, limits: Limits, reason_by_path: Callable[[str], str | None]
+) -> Iterator[Member]:
+    # zipfile makes an object of every entry before it says how many there are.
+    if num_zip_entries(archive, most=limits.archive_members) > limits.archive_members:
+        raise ArchiveError("archive_too_large")
+    with zipfile.ZipFile(archive) as opened:
+        top = _common_top(opened.namelist())
+        yield from judged(_zip_entries(opened), limits, reason_by_path, top=top)
+
+
+def _zip_entries(opened: zipfile.ZipFile) -> Iterator[Entry]:
     for info in opened.infolist():
         if info.is_dir():
             continue
         kind = stat.S_IFMT(info.external_attr >> 16)
         if kind == stat.S_IFLNK:
-            yield _Entry(info.filename, 0, "link", None)
+            yield Entry(info.filename, 0, "link")
+        elif kind not in {0, stat.S_IFREG}:
+            yield Entry(info.filename, 0, "special_file")
         elif info.flag_bits & 1:
-            yield _Entry(info.filename, info.file_size, "encrypted", None)
+            yield Entry(info.filename, info.file_size, "encrypted")
+        elif info.compress_type not in _ZIP_METHODS:
+            yield Entry(info.filename, info.file_size, "unknown_compression")
         else:
-            yield _Entry(info.filename, info.file_size, None, lambda i=info: opened.open(i))
+            yield Entry(info.filename, info.file_size, None, _zip_reader(opened, info))
 
 
-def _folder_entries(folder: Path) -> Iterator[_Entry]:
-    for parent, folders, files in os.walk(folder, followlinks=False):
-        folders[:] = sorted(set(folders) - _FOLDERS_TO_SKIP)
-        links = [name for name in folders if (Path(parent) / name).is_symlink()]
-        for name in sorted([*files, *links]):
-            path = Path(parent) / name
-            shown = path.relative_to(folder).as_posix()
-            status = path.lstat()
-            if stat.S_ISLNK(status.st_mode):
-                yield _Entry(shown, 0, "link", None)
-            elif not stat.S_ISREG(status.st_mode):
-                yield _Entry(shown, 0, "special_file", None)
-            else:
-                yield _Entry(shown, status.st_size, None, lambda p=path: p.open("rb"))
+def _zip_reader(opened: zipfile.ZipFile, info: zipfile.ZipInfo) -> Callable[[int], bytes]:
+    def read(limit_bytes: int) -> bytes:
+        with opened.open(info) as file:
+            return file.read(limit_bytes)
+
+    return read
 
 
-def _common_top(names: Iterator[str] | list[str]) -> str:
+def _common_top(names: Iterable[str]) -> str:
     """Return the first folder with its slash if all names lie in it, else an empty string."""
     top: str | None = None
     for name in names:
@@ -204,10 +261,15 @@ def _common_top(names: Iterator[str] | list[str]) -> str:
     return f"{top}/" if top else ""
 
 
-def _unsafe(path: str) -> str | None:
+def _reason_by_name(path: str) -> str | None:
+    """Return what is wrong with a path as the archive spells it, or None."""
+    if not path:
+        return "no_path"
     pure = PurePosixPath(path.replace("\\", "/"))
     climbs = pure.is_absolute() or ".." in pure.parts or "\0" in path or path[1:2] == ":"
-    return "unsafe_path" if climbs or not pure.parts else None
+    if climbs or not pure.parts:
+        return "unsafe_path"
+    return "path_too_long" if len(path.encode("utf-8", "surrogateescape")) > PATH_BYTES else None
 
 
 def _valid_unicode(path: str) -> str:

@@ -1,4 +1,4 @@
-"""The first stage: the members of a source's archives become rows of a Parquet file."""
+"""The first stage: the files of a source become rows of a Parquet file, wherever they lie."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fimble.languages import by_path
-from training.corpus.archives import Member, read_members
+from training.corpus.archives import FROM_ARCHIVE, WITHOUT_OWN_PATH, Member, read_members
 from training.corpus.filters import reason_by_path
-from training.corpus.recipe import Limits
-from training.corpus.source import Source, Splits
+from training.corpus.limits import Limits
+from training.corpus.parquet_rows import read_rows
+from training.corpus.source import Projects, Source, Splits
 from training.corpus.tables import ANNOTATED, short_hash
 
 if TYPE_CHECKING:
@@ -27,17 +28,6 @@ if TYPE_CHECKING:
 BATCH_BYTES = 32_000_000
 BATCH_ROWS = 20_000
 
-_FROM_ARCHIVE = frozenset(
-    {
-        "unsafe_path",
-        "link",
-        "special_file",
-        "encrypted",
-        "unreadable",
-        "duplicate_path",
-        "too_large",
-    }
-)
 # Debian splits some upstreams into several tarballs: name_1.0.orig-COMPONENT.tar.xz
 _COMPONENT = re.compile(r"\.orig-([^.]+)\.tar")
 
@@ -51,6 +41,8 @@ class Reading:
     exclude: tuple[str, ...]
     limits: Limits
     archives: tuple[Path, ...]
+    keep_out: frozenset[str] = frozenset()
+    """Projects of which nothing is read; a name also stands for `owner/name`."""
 
 
 def read_source(reading: Reading, out: Path) -> None:
@@ -90,9 +82,13 @@ def _rows(reading: Reading) -> Iterator[dict[str, object]]:
         component = _COMPONENT.search(archive.name)
         prefix = f"{component[1]}/" if component else ""
         judge = partial(_reason_not_to_open, excluded=excluded, prefix=prefix)
-        for number, member in enumerate(read_members(archive, reading.limits, judge)):
-            row = _row(reading.source, reading.splits, f"{prefix}{member.path}", member)
-            if member.reason == "duplicate_path":  # only the first of a name has the plain id
+        if reading.source.is_table:
+            members = read_rows(archive, reading.source.columns, reading.limits, judge)
+        else:
+            members = read_members(archive, reading.limits, judge)
+        for number, member in enumerate(members):
+            row = _row(reading, f"{prefix}{member.path}", member)
+            if member.reason in WITHOUT_OWN_PATH:  # only the first of a name has the plain id
                 row["id"] = short_hash(str(row["id"]), str(number))
             yield row
 
@@ -105,21 +101,36 @@ def _reason_not_to_open(path: str, *, excluded: list[re.Pattern[str]], prefix: s
     return reason_by_path(path)
 
 
-def _row(source: Source, splits: Splits, path: str, member: Member) -> dict[str, object]:
+def _row(reading: Reading, path: str, member: Member) -> dict[str, object]:
+    source = reading.source
+    project = _project_of(source, path, member)
     language = by_path(path)
-    stage = "read" if member.reason in _FROM_ARCHIVE else "path"
+    reason, content = member.reason, member.content
+    if reason is None and {project, project.rpartition("/")[2]} & reading.keep_out:
+        reason, content = "kept_out", None
+    stage = "read" if reason in FROM_ARCHIVE else "path"
+    # In a table many projects have a file of the same path.
+    owner = (source.key, project) if source.is_table else (source.key,)
     return {
-        "id": short_hash(source.key, path),
+        "id": short_hash(*owner, path),
         "source": source.key,
-        "project": source.project_name,
+        "project": project,
         "version": source.version,
         "path": path,
         "language": language.name if language else None,
-        "licence": source.licence,
-        "split": splits.of(source.project_name).value,
+        "licence": member.licence or source.licence,
+        "split": reading.splits.of(project).value,
         "size_bytes": member.size_bytes,
-        "folder_rank": short_hash(source.key, PurePosixPath(path).parent.as_posix()),
-        "content": member.content,
-        "stage": stage if member.reason else None,
-        "reason": member.reason,
+        "folder_rank": short_hash(*owner, PurePosixPath(path).parent.as_posix()),
+        "content": content,
+        "stage": stage if reason else None,
+        "reason": reason,
     }
+
+
+def _project_of(source: Source, path: str, member: Member) -> str:
+    """Return what the split of a file goes by."""
+    if source.projects == Projects.TOP_FOLDERS:
+        folder, slash, _ = path.partition("/")
+        return folder if slash else source.project_name
+    return member.project or source.project_name

@@ -1,4 +1,4 @@
-"""Downloads of named, pinned packages, through each registry's own client and the user's set-up.
+"""Downloads of named, pinned sources, through each registry's own client and the user's set-up.
 
 A download lands in a folder of its own in the cache, whole or not at all. Registries are whatever
 pip, npm and apt are configured to use; no address stands in a recipe or in this code.
@@ -7,77 +7,109 @@ pip, npm and apt are configured to use; no address stands in a recipe or in this
 from __future__ import annotations
 
 import fcntl
+import glob
 import os
 import shlex
 import shutil
 import subprocess
 import sys
-import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from fimble.files import sha256_of
+from training.corpus import git, hub
+from training.corpus.clients import FetchError, run_client
+from training.corpus.downloads import filled
+from training.corpus.tables import short_hash
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from training.corpus.source import Source
 
-TIMEOUT_S = 600.0
 _GONE = ("404", "ETARGET", "Unable to find a source package", "Can not find version")
+_NAME_CHARS = 150  # file systems allow 255 bytes
 
 
-class FetchError(Exception):
-    """A package could not be had; the message is the reason in the card."""
+def expand(source: Source, *, recipe_dir: Path, cache_dir: Path) -> list[Source]:
+    """Return the units of work that an entry of a recipe stands for, in the order of their keys.
+
+    A pattern of Parquet files becomes one source a file, so that they are read side by side and
+    each is bounded by itself. Every other source stays as it is, and so does a pattern that
+    matches nothing: `fetch` then says so.
+
+    Args:
+        source: An entry of a recipe.
+        recipe_dir: Folder that local paths are relative to.
+        cache_dir: Folder of the downloads; the list of a dataset's files is kept there.
+
+    Raises:
+        FetchError: The list of a dataset's files cannot be had.
+    """
+    if not source.has_wildcard:
+        return [source]
+    if source.kind == "hub":
+        return hub.expanded(source, cache_dir.resolve()) or [source]
+    found = glob.glob(source.parquet, root_dir=recipe_dir, recursive=True)  # noqa: PTH207 - root_dir
+    return [
+        # The project's name comes from the pattern: a shard's own name says nothing.
+        replace(source, parquet=Path(path).as_posix(), project=source.project_name)
+        for path in sorted(found)
+        if (recipe_dir / path).is_file()
+    ] or [source]
 
 
 def fetch(source: Source, *, recipe_dir: Path, cache_dir: Path) -> list[Path]:
     """Return the archives of a source, downloaded once and then taken from the cache.
 
     Args:
-        source: Which package.
-        recipe_dir: Folder that local directories are relative to.
+        source: Which source; of a pattern, one of what `expand` returns.
+        recipe_dir: Folder that local paths are relative to.
         cache_dir: Folder of the downloads.
 
     Raises:
-        FetchError: The package is gone, or its registry does not answer.
+        FetchError: The source is gone, or its registry does not answer.
+        OSError: The cache cannot be written, for example because the disk is full.
     """
     if source.kind == "directory":
         folder = (recipe_dir / source.directory).resolve()
         if not folder.is_dir():
             raise FetchError("no_such_directory")
         return [folder]
+    if source.kind == "parquet":
+        path = (recipe_dir / source.parquet).resolve()
+        if source.has_wildcard and not path.is_file():
+            raise FetchError("no_file_matches")
+        if not path.is_file():
+            raise FetchError("no_such_file")
+        return [path]
     cache_dir = cache_dir.resolve()  # the clients run in folders of their own
-    place = (
-        cache_dir / "archives" / source.kind / quote(f"{source.name}@{source.version}", safe="@+~")
-    )
-    if not place.is_dir():
-        _download(source, place, cache_dir)
-    return sorted(path for path in place.iterdir() if path.is_file())
-
-
-def _download(source: Source, place: Path, cache_dir: Path) -> None:
-    """Fill `place` as one step: a folder beside it is filled and renamed."""
-    clients: dict[str, Callable[[Source, Path], None]] = {
-        "pypi": _from_pypi,
-        "npm": _from_npm,
-        "debian": lambda source, folder: _from_debian(source, folder, cache_dir / "apt"),
+    fill: dict[str, Callable[[Path], None]] = {
+        "pypi": lambda folder: _from_pypi(source, folder),
+        "npm": lambda folder: _from_npm(source, folder),
+        "debian": lambda folder: _from_debian(source, folder, cache_dir / "apt"),
+        "git": lambda folder: git.write_tree(source, folder, recipe_dir),
+        "hub": lambda folder: hub.download(source, folder),
     }
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".part-", dir=place.parent) as aside:
-        folder = Path(aside) / "whole"
-        folder.mkdir()
-        clients[source.kind](source, folder)
-        if not any(folder.iterdir()):
-            raise FetchError("empty_download")
-        if not place.is_dir():
-            folder.rename(place)
+    name = _cache_name(source, recipe_dir)
+    return filled(cache_dir / "archives" / source.kind / name, fill[source.kind])
+
+
+def _cache_name(source: Source, recipe_dir: Path) -> str:
+    """Return the folder of a download; a hash tells apart what name and version do not."""
+    name = quote(f"{source.name}@{source.version}", safe="@+~")
+    if source.kind == "git":
+        return f"{name[:_NAME_CHARS]}-{short_hash(git.address_of(source, recipe_dir))}"
+    if source.kind == "hub":
+        return f"{name[:_NAME_CHARS]}-{short_hash(source.files)}"
+    return name
 
 
 def _from_pypi(source: Source, folder: Path) -> None:
     """Download a source distribution without running its build system, as pip would."""
-    from httpx2 import HTTPError
+    from httpx2 import HTTPError, InvalidURL
     from unearth import PackageFinder, UnpackError
 
     index = _pip_setting("index-url")
@@ -94,7 +126,7 @@ def _from_pypi(source: Source, folder: Path) -> None:
             response.raise_for_status()
             for chunk in response.iter_bytes(1 << 16):
                 file.write(chunk)
-    except (HTTPError, UnpackError, OSError) as error:
+    except (HTTPError, InvalidURL, UnpackError) as error:
         raise FetchError(f"registry_failed: {type(error).__name__}") from error
     _check_hash(part, links[0].hash_option or {})
 
@@ -189,14 +221,9 @@ def _run(command: list[str], folder: Path) -> None:
     """Run a registry's client in `folder`.
 
     Raises:
-        FetchError: It fails or takes longer than `TIMEOUT_S`.
+        FetchError: It fails or takes too long.
     """
-    try:
-        done = subprocess.run(
-            command, cwd=folder, capture_output=True, text=True, check=False, timeout=TIMEOUT_S
-        )
-    except subprocess.TimeoutExpired as error:
-        raise FetchError("registry_timed_out") from error
+    done = run_client(command, folder)
     if done.returncode != 0:
         gone = any(word in done.stderr for word in _GONE)
         raise FetchError("not_in_registry" if gone else f"registry_failed: exit {done.returncode}")
