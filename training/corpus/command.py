@@ -16,6 +16,7 @@ from training.corpus.attribution import attribution
 from training.corpus.card import Card, Findings, card_from_json, make_card
 from training.corpus.engine import LocalEngine
 from training.corpus.recipe import Caps, LicenceRules, Recipe, read_recipe
+from training.corpus.report.page import write_report
 from training.corpus.source import Source
 from training.corpus.tables import short_hash
 
@@ -83,8 +84,8 @@ def build(recipe: Path, out: Path, *, jobs: int = 2, engine: Engine | None = Non
 
     Args:
         recipe: TOML file.
-        out: Folder to fill: `files/*.parquet`, `dropped/*.parquet`, `card.json`, `ATTRIBUTION.md`;
-            `stages/` holds what a later build can reuse.
+        out: Folder to fill: `files/*.parquet`, `dropped/*.parquet`, `card.json`, `report.html`,
+            `ATTRIBUTION.md`; `stages/` holds what a later build can reuse.
         jobs: Number of processes of the embedded engine.
         engine: Where to run the stages; None is the embedded engine.
 
@@ -186,7 +187,8 @@ def _build_stages(recipe: Recipe, recipe_dir: Path, out: Path, engine: Engine) -
     )
     card = make_card(recipe, findings, counts)
     write_whole(out / "ATTRIBUTION.md", attribution(card).encode())
-    write_json(out / "card.json", card.to_json())
+    write_report(out, card, found.by_name(), engine)
+    write_json(out / "card.json", card.to_json())  # last: where it is, the corpus is whole
     pipeline.remove_stale(stages_dir, {decided, *(each.annotated.parent for each in annotations)})
     return card
 

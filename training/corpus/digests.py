@@ -10,7 +10,9 @@ import ast
 import hashlib
 import json
 import platform
+from functools import cache
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -19,7 +21,6 @@ from fimble.languages import LANGUAGES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import ModuleType
 
 _LIBRARIES = ("duckdb", "kingfisher-secret-scanner", "numpy", "pyarrow", "tree-sitter")
 
@@ -33,21 +34,71 @@ def _plain(value: object) -> object:
     return sorted(value) if isinstance(value, (set, frozenset)) else str(value)
 
 
-def code_digest(modules: Sequence[ModuleType], data: Sequence[Path] = ()) -> str:
-    """Return the hash of what some modules do, and of the versions of the libraries they use.
+def code_digest(module: str, data: Sequence[Path] = ()) -> str:
+    """Return the hash of what a module does, with all of our modules that it imports.
 
-    Comments, docstrings and layout do not count, so that better words repeat no stage.
+    The versions of the libraries count; comments, docstrings and layout do not, so that better
+    words repeat no stage.
 
     Args:
-        modules: Python modules.
+        module: Full name.
         data: Files that they read.
     """
-    trees = [ast.parse(Path(str(module.__file__)).read_text("utf-8")) for module in modules]
-    for node in (node for tree in trees for node in ast.walk(tree)):
+    trees = {name: _plain_tree(path) for name, path in sorted(_reachable(module).items())}
+    code = {name: ast.dump(tree) for name, tree in trees.items()}
+    return digest_of([code, [path.read_text("utf-8") for path in data], library_versions()])
+
+
+def _reachable(module: str) -> dict[str, Path]:
+    """Return the names and files of a module and of ours that it imports, directly or not."""
+    found: dict[str, Path] = {}
+    names = [module]
+    while names:
+        name = names.pop()
+        path = _file_of(name)
+        if path is not None and name not in found:
+            found[name] = path
+            names += _imports(path)
+    return found
+
+
+@cache
+def _file_of(module: str) -> Path | None:
+    """Return the file of a module of ours; None if it is a package or no module."""
+    if module.partition(".")[0] not in {"fimble", "training"} or "." not in module:
+        return None
+    package, _, name = module.rpartition(".")
+    spec = find_spec(package)
+    folders = spec.submodule_search_locations if spec is not None else None
+    path = Path(next(iter(folders or [""]))) / f"{name}.py"
+    return path if path.is_file() else None
+
+
+@cache
+def _imports(path: Path) -> list[str]:
+    """Return the modules that a file imports, and the names it takes from packages."""
+    names: list[str] = []
+    for node in ast.walk(_plain_tree(path)):
+        if isinstance(node, ast.ImportFrom) and node.module is not None:
+            names += [node.module, *(f"{node.module}.{each.name}" for each in node.names)]
+        elif isinstance(node, ast.Import):
+            names += [each.name for each in node.names]
+    return names
+
+
+def _plain_tree(path: Path) -> ast.Module:
+    """Return the code of a file without docstrings, and without what only type checkers see."""
+    tree = ast.parse(path.read_text("utf-8"))
+    for node in ast.walk(tree):
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)):
-            node.body = [each for each in node.body if not _is_string(each)]
-    contents = [path.read_text("utf-8") for path in data]
-    return digest_of([[ast.dump(tree) for tree in trees], contents, library_versions()])
+            node.body = [each for each in node.body if not _says_nothing(each)]
+    return tree
+
+
+def _says_nothing(node: ast.stmt) -> bool:
+    if isinstance(node, ast.If):
+        return isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+    return _is_string(node)
 
 
 def _is_string(node: ast.stmt) -> bool:

@@ -21,26 +21,9 @@ from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
 
-from fimble import languages, text
 from fimble.errors import InputError
 from fimble.files import sha256_of
-from training.corpus import (
-    archives,
-    benchmarks,
-    clusters,
-    filters,
-    licence,
-    minhash,
-    parse_child,
-    read,
-    redaction,
-    relations,
-    shingles,
-    source,
-    stages,
-    tables,
-    write,
-)
+from training.corpus import redaction
 from training.corpus.archives import ArchiveError
 from training.corpus.digests import code_digest, digest_of, file_name
 from training.corpus.read import Reading, read_source
@@ -59,9 +42,6 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 _DOWNLOADS_AT_ONCE = 4
-_READ = (languages, text, archives, filters, read, source, tables)
-_PER_FILE = (benchmarks, licence, minhash, parse_child, redaction, shingles, stages)
-_ACROSS_FILES = (clusters, relations, write)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +71,7 @@ def fetch_all(
     recipe: Recipe, recipe_dir: Path, cache_dir: Path, stages_dir: Path
 ) -> list[Prepared]:
     """Return all sources in the order of their keys; what cannot be had has a reason."""
-    code = code_digest(_READ)
+    code = code_digest("training.corpus.read")
 
     def prepare(source: Source) -> Prepared:
         try:
@@ -200,7 +180,7 @@ def annotate_all(prepared: Sequence[Prepared], rules: Rules, engine: Engine) -> 
 def rules_digest(rules: Rules) -> str:
     """Return the hash of everything that decides what the stages of one file do."""
     hashes = [archive_of(path).sha256 for path in rules.benchmarks]
-    code = code_digest(_PER_FILE, (redaction.RULES,))
+    code = code_digest("training.corpus.stages", (redaction.RULES,))
     return digest_of([code, {**asdict(rules), "benchmarks": hashes}])
 
 
@@ -279,8 +259,9 @@ def remove_stale(stages_dir: Path, used: set[Path]) -> None:
 def build_digest(recipe: Recipe, rules: Rules, prepared: Sequence[Prepared]) -> str:
     """Return the hash of everything that decides the corpus."""
     folders = [each.folder.name if each.folder else None for each in prepared]
-    queries = sorted((Path(str(relations.__file__)).parent / "queries").glob("*.sql"))
-    code = code_digest(_ACROSS_FILES, queries)
+    folder = Path(__file__).parent / "queries"
+    queries = [folder / f"{name}.sql" for name in ("copies", "edges", "pairs", "decisions")]
+    code = [code_digest(f"training.corpus.{name}", queries) for name in ("relations", "write")]
     recipe_values = {**asdict(recipe), "decontamination": None}  # in the rules, by content
     return digest_of([code, recipe_values, rules_digest(rules), folders])
 

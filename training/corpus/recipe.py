@@ -11,30 +11,12 @@ from fimble.errors import ConfigError
 from fimble.languages import by_name
 from training.corpus.filters import LineLimits
 from training.corpus.licence import PERMISSIVE
+from training.corpus.limits import Limits
 from training.corpus.minhash import THRESHOLD
 from training.corpus.source import Source, Split, Splits
 
-
+_LIMITS = Limits()
 _LINES = LineLimits()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """What protects the build from huge or hostile input."""
-
-    file_bytes: int = 1_000_000
-    """Largest source file."""
-    archive_bytes: int = 4_000_000_000
-    """Largest unpacked size of one archive; beyond it the source is skipped."""
-    archive_members: int = 300_000
-    """Largest number of members of one archive; beyond it the source is skipped."""
-    parse_s: float = 10.0
-    """CPU seconds that one file may take to parse."""
-
-    def __post_init__(self) -> None:
-        for name in ("file_bytes", "archive_bytes", "archive_members", "parse_s"):
-            if getattr(self, name) <= 0:
-                raise ConfigError(f"limits.{name} is {getattr(self, name)}; it must be above 0")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +84,7 @@ class Rules:
     redaction: RedactionRules = RedactionRules()
     benchmarks: tuple[Path, ...] = ()
     """Files of the benchmarks; none means no decontamination."""
-    parse_s: float = Limits().parse_s
+    parse_s: float = _LIMITS.parse_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +125,7 @@ class Recipe:
     """Patterns of paths to leave out of every source; `*` also matches slashes."""
     keep_out: tuple[str, ...] = ()
     """Projects that must never be in this corpus, for example what a demonstration opens."""
-    limits: Limits = Limits()
+    limits: Limits = _LIMITS
     licence: LicenceRules = LicenceRules()
     lines: LineLimits = _LINES
     origin: OriginRules = OriginRules()
