@@ -1,14 +1,21 @@
 """Which e-mail and IP addresses in source code are somebody's, and which only look like one.
 
-Candidates come from the rules in `rules/private.yaml`; here the text around them decides. Precision
-counts as much as recall: `a@b.T` is a product of matrices, `4.0.30.1` may be a version.
+Candidates are found by what none of them lacks: `@`, dots between digits, a colon between
+hexadecimal digits. Then the text around them decides. Precision counts as much as recall: `a@b.T`
+is a product of matrices, `4.0.30.1` may be a version.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import re
+from typing import TYPE_CHECKING, NamedTuple
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_BEFORE_BYTES = 160
+_AFTER_BYTES = 24
 _CONTEXT_CHARS = 48  # how far to the left a word may stand that tells what a number is
 
 _GENERIC_TLDS = (
@@ -62,8 +69,8 @@ def is_private_email(address: str, *, before: str, after: str) -> bool:
         return False
     if _is_reserved(user, domain) or user in _LABELS or ".." in address:
         return False
-    if user in _CLONE_USERS or _URL_USER.search(before):
-        return False
+    if user in _CLONE_USERS or _URL_USER.search(before) or re.match(r":\d{2,5}\b", after):
+        return False  # a place to log in to or to clone from
     return not _is_expression(address, before, after)
 
 
@@ -128,14 +135,14 @@ _ADDRESS_BEFORE = re.compile(
     re.IGNORECASE,
 )
 _ADDRESS_AFTER = re.compile(r":\d{2,5}\b|/[12]?\d\b|/3[012]\b")
-_SMALL_OCTET = 32
+_SMALL_OCTET = 16  # three of them make a version; of random addresses one in a thousand
 
 
 def is_private_ipv4(address: str, *, before: str, after: str) -> bool:
     """Whether a dotted quad is the address of somebody's machine, and no version or section.
 
-    Quads of small numbers are taken for versions, sections or object identifiers unless the line
-    says that they are addresses.
+    Quads with three small numbers are taken for versions, sections or object identifiers unless
+    the line says that they are addresses.
 
     Args:
         address: The candidate.
@@ -144,19 +151,26 @@ def is_private_ipv4(address: str, *, before: str, after: str) -> bool:
     """
     if before[-1:] in {".", "_"} or re.match(r"\.\d|\.\*|[_A-Za-z]", after):
         return False
-    octets = address.split(".")
-    if any((len(octet) > 1 and octet[0] == "0") or int(octet) > 255 for octet in octets):
+    try:
+        parsed = ipaddress.IPv4Address(address)
+    except ValueError:
         return False
-    parsed = ipaddress.IPv4Address(address)
     if parsed in PUBLIC_RESOLVERS or any(parsed in network for network in _IPV4_NOT_GLOBAL):
         return False
     line = before.rpartition("\n")[2][-_CONTEXT_CHARS:]
-    if address.endswith(".0.0") or _VERSION_BEFORE.search(line):
-        return False
-    number_like = max(map(int, octets)) < _SMALL_OCTET or address.startswith(_OID_ARCS)
-    if not number_like:
+    return not _is_number(parsed, line, after)
+
+
+def _is_number(quad: ipaddress.IPv4Address, line: str, after: str) -> bool:
+    """Whether a quad is a version, a section, an object identifier, or made up."""
+    octets = sorted(quad.packed)
+    if octets[3] < _SMALL_OCTET or octets[0] == octets[3]:
+        return True  # 1.2.3.4, 7.7.7.7
+    if quad.packed.endswith(b"\0\0") or _VERSION_BEFORE.search(line):
         return True
-    return _ADDRESS_BEFORE.search(line) is not None or _ADDRESS_AFTER.match(after) is not None
+    if octets[2] >= _SMALL_OCTET and not str(quad).startswith(_OID_ARCS):
+        return False
+    return _ADDRESS_BEFORE.search(line) is None and _ADDRESS_AFTER.match(after) is None
 
 
 def is_private_ipv6(address: str, *, before: str, after: str) -> bool:
@@ -167,7 +181,7 @@ def is_private_ipv6(address: str, *, before: str, after: str) -> bool:
         before: Text to its left, some dozens of characters or up to the start.
         after: Text to its right, likewise.
     """
-    if before[-1:] in {":", ".", "_"} or re.match(r"[\w:]|\.\d", after):
+    if before[-1:] in {":", ".", "_", "%"} or re.match(r"[\w:]|\.\d", after):
         return False
     try:
         parsed = ipaddress.IPv6Address(address)
@@ -179,4 +193,68 @@ def is_private_ipv6(address: str, *, before: str, after: str) -> bool:
         return False
     # `x[2048::2]` is a slice: two groups count only where a string or a prefix length shows.
     num_groups = sum(1 for group in address.split(":") if group)
-    return num_groups > 2 or before[-1:] in {"'", '"'} or after[:1] in {"'", '"', "/", "%"}
+    return num_groups > 2 or before[-1:] in {"'", '"'} or after[:1] in {"'", '"', "/"}
+
+
+class _Kind(NamedTuple):
+    name: str
+    anchor: re.Pattern[bytes]
+    """What every candidate holds; starts with one literal byte, so that searching is fast."""
+    left: re.Pattern[bytes]
+    """What belongs to the candidate before the anchor."""
+    is_private: Callable[..., bool]
+
+
+_KINDS = (
+    _Kind(
+        "email",
+        re.compile(
+            rb"@[A-Za-z0-9][A-Za-z0-9-]{0,62}(?:\.[A-Za-z0-9-]{1,63}){0,8}\.[A-Za-z]{2,24}\b"
+        ),
+        re.compile(rb"[A-Za-z0-9][A-Za-z0-9._%+-]{0,63}\Z"),
+        is_private_email,
+    ),
+    _Kind(
+        "ipv4",
+        re.compile(rb"\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}(?![0-9])"),
+        re.compile(rb"(?<![0-9A-Za-z])[0-9]{1,3}\Z"),
+        is_private_ipv4,
+    ),
+    _Kind(
+        "ipv6",
+        re.compile(rb":[0-9a-fA-F]{0,4}:[0-9a-fA-F:]{0,34}"),
+        re.compile(rb"(?<![0-9A-Za-z])[23][0-9a-fA-F]{3}\Z"),
+        is_private_ipv6,
+    ),
+)
+
+
+class Address(NamedTuple):
+    """Where somebody's address stands."""
+
+    start: int
+    """Offset of its first byte."""
+    end: int
+    """Offset behind its last byte."""
+    kind: str
+    """`email`, `ipv4` or `ipv6`."""
+
+
+def addresses(content: bytes) -> Iterator[Address]:
+    """Yield what is somebody's in a text.
+
+    Args:
+        content: A text in UTF-8.
+    """
+    for kind in _KINDS:
+        for match in kind.anchor.finditer(content):
+            head = content[max(0, match.start() - _BEFORE_BYTES) : match.start()]
+            left = kind.left.search(head[-70:])
+            if left is None:
+                continue
+            start = match.start() - len(left[0])
+            address = (left[0] + match[0]).decode()
+            before = head[: len(head) - len(left[0])].decode(errors="ignore")
+            after = content[match.end() : match.end() + _AFTER_BYTES].decode(errors="ignore")
+            if kind.is_private(address, before=before, after=after):
+                yield Address(start, match.end(), kind.name)

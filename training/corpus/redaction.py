@@ -29,11 +29,11 @@ MAX_PASSES = 8
 """Replacing one value may bare another; more passes than this were never needed."""
 
 _CONTEXT_BYTES = 160
-_OWN_PRIVATE = {
-    "fimble.email": ("email", private_values.is_private_email),
-    "fimble.ipv4": ("ipv4", private_values.is_private_ipv4),
-    "fimble.ipv6": ("ipv6", private_values.is_private_ipv6),
-}
+_SECRET_HELPERS = frozenset(("betterleaks.aws-secret-access-key",))
+# The other invisible rules find names of accounts and hosts, which only validators need.
+_ASSIGNED = "(?:=|>|:{1,3}="  # how the scanner's rules spell that a value follows a name
+_ASSIGNMENTS = frozenset(("fimble.assignment", "fimble.bare-assignment", "fimble.bearer"))
+_URL_PASSWORDS = frozenset(("fimble.url-password", "betterleaks.generic-credential-uri"))
 
 
 class Redacted(NamedTuple):
@@ -55,7 +55,7 @@ class Found(NamedTuple):
     kind: str
     """`secret`, `key_block`, `email`, `ipv4` or `ipv6`."""
     rule: str
-    """Identifier of the rule that found it."""
+    """Identifier of the scanner's rule that found it; empty for addresses."""
 
 
 def redact(text: str) -> Redacted:
@@ -90,62 +90,62 @@ def find(content: bytes) -> list[Found]:
     Args:
         content: A text in UTF-8.
     """
-    candidates: list[Found] = []
-    for finding in _scanner().scan(content):
+    detector = _detector()
+    candidates = [Found(*address, "") for address in private_values.addresses(content)]
+    for finding in detector.scanner.scan(content, timeout=10):
+        if not finding.visible and finding.rule_id not in _SECRET_HELPERS:
+            continue
         place = finding.location
         start, end = place["start_offset"], place["end_offset"]
         if content[start:end].decode(errors="replace") != finding.secret:
             continue  # the scanner looked at another encoding of the text
-        decided = _decide(content, start, end, finding.rule_id)
+        decided = _decide(content, Found(start, end, "", finding.rule_id), detector.by_name)
         if decided is not None:
             candidates.append(decided)
     return _without_overlaps(candidates)
 
 
+class _Detector(NamedTuple):
+    scanner: Scanner
+    by_name: frozenset[str]
+    """Rules that go by a name before the value, so that any value may follow."""
+
+
 @cache
-def _scanner() -> Scanner:
-    """Return the process's scanner. It never opens a connection: only its validators do."""
+def _detector() -> _Detector:
+    """Return the process's scanner. It never opens a connection: only validators do."""
     from kingfisher_sdk import Rules, Scanner
 
     folder = cache_dir() / "rules"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     rules = Rules([RULES], confidence="medium", cache_dir=folder)
-    return Scanner(rules, base64=False, dedup=False, redact=False)
+    ids = [str(rule["id"]) for rule in rules.metadata()]
+    by_name = {rule for rule in ids if _ASSIGNED in str(rules.detail(rule)["detection_regex"])}
+    scanner = Scanner(rules, base64=False, dedup=False, redact=False)
+    return _Detector(scanner, frozenset(by_name | _ASSIGNMENTS))
 
 
-def _decide(content: bytes, start: int, end: int, rule: str) -> Found | None:
+def _decide(content: bytes, match: Found, by_name: frozenset[str]) -> Found | None:
+    """Return what of a match is to be replaced, with its kind, or None."""
+    start, end, _, rule = match
     value = content[start:end].decode(errors="replace")
     before = content[max(0, start - _CONTEXT_BYTES) : start].decode(errors="ignore")
-    if rule in _OWN_PRIVATE:
-        kind, is_private = _OWN_PRIVATE[rule]
-        after = content[end : end + 16].decode(errors="ignore")
-        if not is_private(value, before=before, after=after):
-            return None
-        return Found(start, end, kind, rule)
     if secret_values.STAND_IN.search(value):
         return None
     if "PRIVATE KEY" in value:
         block = secret_values.is_key_block(value)
         return Found(start, end, "key_block", rule) if block else None
-    part = _secret_part(value, before.rpartition("\n")[2], rule)
+    line = before.rpartition("\n")[2]
+    if rule in by_name:
+        part = value.strip("\"'`") if secret_values.is_assigned(value, before=line) else None
+    elif rule in _URL_PASSWORDS:
+        part = value if secret_values.is_url_password(value, before=line) else None
+    else:
+        part = secret_values.secret_part(value)
     if part is None:
         return None
     offset = start + len(value[: value.index(part)].encode())
     return Found(offset, offset + len(part.encode()), "secret", rule)
-
-
-def _secret_part(value: str, before: str, rule: str) -> str | None:
-    """Return what of a match is the secret, or None."""
-    if rule in {"fimble.assignment", "fimble.bare-assignment", "fimble.bearer"}:
-        return value if secret_values.is_assigned_secret(value, before=before) else None
-    if rule in {"fimble.url-password", "betterleaks.generic-credential-uri"}:
-        return value if secret_values.is_url_password(value, before=before) else None
-    if re.search(r"[\s{}]", value) or secret_values.is_placeholder(value):
-        return None
-    if "://" in value:
-        tail = re.search(r"://[^/]*/(.+)$", value)
-        return tail[1] if tail else None
-    return value.strip("\"'`")
 
 
 def _without_overlaps(candidates: list[Found]) -> list[Found]:

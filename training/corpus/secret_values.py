@@ -20,14 +20,21 @@ _PLACEHOLDER = re.compile(
     r"|(?<![a-z0-9])(?:your|dummy|sample|fake|insert|replace|todo|none|null|lorem|test|not)[-_]",
     re.IGNORECASE,
 )
+_PASSWORD_HASH = re.compile(r"\$(?:\d[a-z]?|argon2\w*|pbkdf2\S*)\$|\{S?SHA")
 _TEMPLATE = re.compile(
     r"\$\{|\{\{|%[sdv({]|\$\(|\{\w*\}|<%|#\{|^\$\w|^%\w+%$|^@\w+@$|\\\(|[(){}\[\];]"
 )
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 _HEX = re.compile(r"(?:0x)?[0-9a-fA-F]+")
+_ADDRESS_OF_CHAIN = re.compile(r"0x[0-9a-fA-F]{40}")
+_PART = r"(?:[A-Z]?[a-z]+\d{0,4}|[A-Z]+\d{0,4}|\d{1,4})"
+_IDENTIFIER = re.compile(rf"{_PART}(?:[-_./=+]{{1,2}}{_PART})+")
+_WORDS = re.compile(r"[A-Z][a-z]{2,}|(?<![a-z])[a-z]{5,}")
+_SNAKE = re.compile(r"[a-z]+(?:[-_][a-z]+)+")
+_CONSONANTS = re.compile(r"[bcdfghjklmnpqrstvwxz]{5}")
 _TOKEN = re.compile(r"[A-Za-z0-9+/_=.~-]+")
 _PUBLIC_NAME = re.compile(
-    r"hash|digest|checksum|sha[-_]?\d|md5|fingerprint|public|integrity|signature|etag|salt|nonce"
+    r"hash|digest|checksum|sha[-_]?\d|_sha|\bsha|md5|fingerprint|public|integrity|signature|etag|salt|nonce"
     r"|\biv\b|vector|commit|revision|uuid|guid|expected|ciphertext|plaintext|encoded|encrypted"
     r"|token[-_]?(?:type|name|kind|id)|secret[-_]?name|password[-_]?(?:hash|field|policy)|client[-_]?id",
     re.IGNORECASE,
@@ -66,15 +73,32 @@ def is_random(value: str) -> bool:
     Words, paths, identifiers and dotted names change between lower case, upper case and digits
     seldom; random text does it at 40 to 60% of its places.
     """
-    digits = sum(char.isdigit() for char in value)
-    letters = sum(char.isalpha() for char in value)
-    if digits < 2 or letters < 2 or len(value) < 16:
+    if len(value) < 16 or entropy_bits(value) < (3.0 if _HEX.fullmatch(value) else 3.2):
         return False
-    if entropy_bits(value) < (3.0 if _HEX.fullmatch(value) else 3.3):
+    num_digits = sum(map(str.isdigit, value))
+    mixed = any(map(str.isupper, value)) and any(map(str.islower, value))
+    if not any(map(str.isalpha, value)) or (num_digits < 2 and not mixed):
         return False
-    if re.search(r"[/.][A-Za-z]{2,}[/.]|[a-zA-Z]{12}", value):
+    if _IDENTIFIER.fullmatch(value):
         return False
-    return _num_changes(value) / (len(value) - 1) >= 0.24
+    words = _word_share(value)
+    changes = _num_changes(value) / (len(value) - 1)
+    if mixed:
+        return words <= (0.7 if num_digits > 1 else 0.5) and changes >= (
+            0.3 if num_digits else 0.35
+        )
+    return words <= 0.7 and changes >= 0.15
+
+
+def _word_share(value: str) -> float:
+    """Return the share of characters in runs of letters that could be words."""
+    words = (word for word in _WORDS.findall(value) if _pronounceable(word.lower()))
+    return sum(map(len, words)) / len(value)
+
+
+def _pronounceable(word: str) -> bool:
+    num_vowels = sum(char in "aeiouy" for char in word)
+    return num_vowels >= len(word) / 5 and _CONSONANTS.search(word) is None
 
 
 def _num_changes(value: str) -> int:
@@ -82,17 +106,19 @@ def _num_changes(value: str) -> int:
     return sum(left != right for left, right in pairwise(kinds))
 
 
-def is_assigned_secret(value: str, *, before: str) -> bool:
+def is_assigned(value: str, *, before: str) -> bool:
     """Whether a value that follows a telling name is a secret.
 
     Args:
         value: What stands in the quotes.
         before: The line up to the value.
     """
-    if is_placeholder(value) or _PUBLIC_NAME.search(before[-80:]):
+    if is_placeholder(value) or _PUBLIC_NAME.search(before[-80:]) or _PASSWORD_HASH.search(value):
         return False
     if _TOKEN.fullmatch(value) is None:
         return _is_strong_password(value, before)
+    if _ADDRESS_OF_CHAIN.fullmatch(value):
+        return False
     if _HEX.fullmatch(value) and (_WEAK_NAME.search(before) or len(value) % 2 or len(value) < 32):
         return False
     return is_random(value)
@@ -131,4 +157,19 @@ def is_key_block(block: str) -> bool:
     )
     runs = re.findall(r"[A-Za-z0-9+/=]{16,}", body)
     solid = sum(not char.isspace() for char in body)
-    return sum(map(len, runs)) >= 40 and sum(map(len, runs)) >= 0.6 * solid
+    long_enough = sum(map(len, runs)) >= max(40, 0.6 * solid)
+    return long_enough and len(set("".join(runs))) >= 16
+
+
+def secret_part(match: str) -> str | None:
+    """Return what of a match with an unmistakable form is the secret, or None.
+
+    Args:
+        match: What a rule found that knows its tokens by their prefix.
+    """
+    if re.search(r"[\s{}]", match) or is_placeholder(match) or _SNAKE.fullmatch(match):
+        return None
+    if "://" in match:
+        tail = re.search(r"://[^/]*/(.+)$", match)
+        return tail[1] if tail else None
+    return match.strip("\"'`")
