@@ -12,6 +12,14 @@ from training.corpus.filters import reason_by_lines, reason_by_origin, reason_by
 CODE = "def area(width: float, height: float) -> float:\n    return width * height\n"
 
 
+def code(count: int) -> str:
+    """Return as many functions as asked for, no two lines of them equal."""
+    return "".join(
+        f"def area_{chr(97 + n % 26)}{n}(width):\n    return width * height_{chr(97 + n % 26)}{n}\n"
+        for n in range(count)
+    )
+
+
 @pytest.mark.parametrize(
     ("path", "expected"),
     [
@@ -49,11 +57,11 @@ def test_a_path_alone_decides_what_is_not_worth_opening(path: str, expected: str
     ("text", "expected"),
     [
         (CODE, None),
-        ("x = '" + "ab " * 331 + "'\n" + CODE * 20, None),  # longest line: 999
-        ("x = '" + "ab " * 332 + "'\n" + CODE * 20, "line_too_long"),
+        ("x = '" + "ab " * 331 + "'\n" + code(20), None),  # longest line: 999
+        ("x = '" + "ab " * 332 + "'\n" + code(20), "line_too_long"),
         ("y = 'some words here " * 10 + "'\n", "mean_line_too_long"),
         ("+-*/ (){} <>;: \n" * 20, "few_letters"),
-        ("数 = 変換(値)\n" * 20, None),
+        ("数 = 変換(値)\n" * 9, None),
         ("0x1f, 123456, 99812,\n" * 20, "many_digits"),
         ("\\u00e9\\u00e8\\u00ea\\u00eb\\u00ec\\u00ed\\u00ee\\u00ef\\u00fa\n" * 5, "many_digits"),
         ("# 🙂\n" + CODE, None),
@@ -66,12 +74,12 @@ def test_the_shape_of_lines_decides(text: str, expected: str | None) -> None:
 def test_a_long_run_of_base64_is_data() -> None:
     blob = base64.b64encode(random.Random(7).randbytes(1200)).decode()
     lines = "\n".join(blob[i : i + 76] for i in range(0, len(blob), 76))
-    assert reason_by_lines(CODE * 40 + f'BLOB = """\n{lines}\n"""\n') == "encoded_data"
+    assert reason_by_lines(code(40) + f'BLOB = """\n{lines}\n"""\n') == "encoded_data"
 
 
 def test_a_short_run_of_base64_in_much_code_stays() -> None:
     blob = base64.b64encode(random.Random(7).randbytes(120)).decode()
-    assert reason_by_lines(CODE * 40 + f'KEY = "{blob[:80]}"\n') is None
+    assert reason_by_lines(code(40) + f'KEY = "{blob[:80]}"\n') is None
 
 
 @pytest.mark.parametrize(
