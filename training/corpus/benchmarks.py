@@ -145,7 +145,7 @@ def _rows(path: Path) -> list[object]:
         if path.name.removesuffix(".gz").endswith(".jsonl"):
             return [json.loads(line) for line in text.split("\n") if line.strip()]
         whole = json.loads(text)
-    except (OSError, EOFError, ValueError) as error:
+    except (OSError, EOFError, ValueError, RecursionError) as error:
         raise InputError(f"cannot read benchmark file {path}: {error}") from error
     return whole if isinstance(whole, list) else [whole]
 
