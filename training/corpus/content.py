@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from fimble.languages import by_name
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 WINDOW_LINES = 5
 LONG_STRING_CHARS = 100
@@ -24,6 +24,16 @@ _HEX_WORD = re.compile(rb"\b0[xX][0-9a-fA-F]+\b")
 _LONG_STRING = re.compile(
     rf'"[^"]{{{LONG_STRING_CHARS},}}"|\'[^\']{{{LONG_STRING_CHARS},}}\'|`[^`]{{{LONG_STRING_CHARS},}}`'
 )
+# Source: Lozhkov et al. 2024 (StarCoder 2), "Encoded data filter", arXiv:2402.19173.
+_BASE64 = re.compile(rb"[a-zA-Z0-9+/\n=]{64,}")
+_HEX_BYTES = re.compile(rb"(?:\b(?:0x|\\x)?[0-9a-fA-F]{2}(?:,|\b\s*)){8,}")
+_UNICODE = re.compile(rb"(?:\\u[0-9a-fA-F]{4}){8,}")
+# The patterns are slow, and few files have any match: look first for what every match holds.
+_TO_BASE64 = bytes(
+    0x61 if chr(b).isascii() and (chr(b).isalnum() or b in b"+/\n=") else 0 for b in range(256)
+)
+_TO_HEX = bytes(0x61 if b in b"0123456789abcdefABCDEFx\\," else 0 for b in range(256))
+_BASE64_RUN, _HEX_RUN = b"a" * 64, b"a" * 16
 _LITERAL = (
     r"""(?:[uUbB@]?"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|-?\d[\w.]*|true|false|null|nil|None)"""
 )
@@ -78,6 +88,21 @@ def repeated_window_share(full_lines: Sequence[str]) -> float:
     return 1 - len(set(windows)) / max(len(windows), 1)
 
 
+def encoded_runs(data: bytes) -> Iterator[list[int]]:
+    """Yield the lengths of the runs of base64, of hexadecimal bytes and of Unicode escapes."""
+    patterns = []
+    if _BASE64_RUN in data.translate(_TO_BASE64):
+        patterns.append(_BASE64)
+    if _HEX_RUN in data.translate(_TO_HEX, b" \t\n\r\f\v"):
+        patterns.append(_HEX_BYTES)
+    if b"\\u" in data:
+        patterns.append(_UNICODE)
+    for pattern in patterns:
+        runs = [match.end() - match.start() for match in pattern.finditer(data)]
+        if runs:
+            yield runs
+
+
 def hex_word_share(data: bytes) -> float:
     """Return the share of bytes in words such as `0x1f`."""
     return sum(map(len, _HEX_WORD.findall(data))) / max(len(data), 1)
@@ -99,9 +124,12 @@ def long_string_share(lines: Sequence[str]) -> float:
 
 
 def comment_share(text: str, language: str) -> float:
-    """Return the share of characters in comments that start their line."""
-    num_chars = sum(len(match.group()) for match in _comments(language).finditer(text))
-    return num_chars / max(len(text), 1)
+    """Return the share of characters in comments that start their line, but for that at the top."""
+    pattern = _comments(language)
+    top = pattern.match(text)
+    start = top.end() if top else 0
+    num_chars = sum(len(match.group()) for match in pattern.finditer(text, start))
+    return num_chars / max(len(text) - start, 1)
 
 
 @cache
@@ -114,7 +142,8 @@ def _comments(language: str) -> re.Pattern[str]:
         start, end = map(re.escape, row.block_comment)
         kinds.append(rf"{start}(?s:.*?)(?:{end}|\Z)")
     if row.line_comment:
-        kinds.append(rf"{re.escape(row.line_comment)}[^\n]*")
+        mark = re.escape(row.line_comment)
+        kinds.append(rf"{mark}[^\n]*(?:\n[ \t]*{mark}[^\n]*)*")
     return re.compile(rf"^[ \t]*(?:{'|'.join(kinds)})", re.MULTILINE)
 
 

@@ -46,6 +46,8 @@ class LineLimits:
     min_comment_share: float = 0.0
     """SantaCoder's experiments asked for 0.01 of Python, Java and JavaScript."""
     max_comment_share: float = 0.8
+    """The comment at the top does not count: it mostly is a licence, which says nothing of what
+    follows, and would drop short files."""
     max_repeated_line_share: float = 0.7
     max_repeated_window_share: float = 0.6
     """Runs of five lines that were there before. OpenCoder counts runs of words, which takes ten
@@ -74,6 +76,8 @@ _EXCEPTIONS: dict[str, dict[str, float]] = {
         "max_repeated_line_share": 0.8,
         "max_long_string_share": 0.5,
     },
+    # Elements nest deep, and every level is indented.
+    "tsx": {"max_blank_share": 0.6},
     # `#a1b2c3` and `0.25rem` are the matter itself, and rules repeat declarations.
     "css": {"max_digit_share": 0.3, "max_repeated_line_share": 0.8},
     "sql": {"max_blank_share": 0.6},
@@ -125,6 +129,10 @@ _GENERATED_HEADER = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _COMMENT_LINE = re.compile(r"^\s*(?:#|//|/\*|\*|--|\"\"\"|'''|<!--)")
+_COMPILED_SIGNS = (
+    "__esModule", "this.__", "_interopRequire", "__webpack_require__", "sourceMappingURL="
+)  # fmt: skip
+"""One of them is in whatever `_COMPILED` finds; to look for words is much cheaper."""
 _GENERATOR_TAG = re.compile(r"<meta\s+[^>]*\bname=[\"']?generator\b", re.IGNORECASE)
 _COMPILED_CSS = re.compile(r"^/\*# sourceMappingURL=", re.MULTILINE)
 _COMPILED = re.compile(
@@ -132,12 +140,6 @@ _COMPILED = re.compile(
     r"|var __\w+ = \(this && this\.__\w+\)|\b_interopRequire(?:Default|Wildcard)\("
     r"|__webpack_require__|^//[#@] sourceMappingURL=",
     re.MULTILINE,
-)
-# Source: Lozhkov et al. 2024 (StarCoder 2), "Encoded data filter", arXiv:2402.19173.
-_ENCODED = (
-    re.compile(rb"[a-zA-Z0-9+/\n=]{64,}"),
-    re.compile(rb"(?:\b(?:0x|\\x)?[0-9a-fA-F]{2}(?:,|\b\s*)){8,}"),
-    re.compile(rb"(?:\\u[0-9a-fA-F]{4}){8,}"),
 )
 _ASCII_ALNUM = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _NOT_BLANK = bytes(b for b in range(256) if b not in b" \t\n\f\v\r")
@@ -218,14 +220,10 @@ def _reason_by_bytes(data: bytes, limits: LineLimits) -> str | None:
 
 
 def _is_encoded(data: bytes, limits: LineLimits) -> bool:
-    for pattern in _ENCODED:
-        runs = [match.end() - match.start() for match in pattern.finditer(data)]
-        if runs and (
-            max(runs) > limits.max_encoded_run_chars
-            or sum(runs) > limits.max_encoded_share * len(data)
-        ):
-            return True
-    return False
+    return any(
+        max(runs) > limits.max_encoded_run_chars or sum(runs) > limits.max_encoded_share * len(data)
+        for runs in content.encoded_runs(data)
+    )
 
 
 def _reason_by_repeats(full_lines: list[str], limits: LineLimits) -> str | None:
@@ -284,6 +282,7 @@ def reason_by_origin(text: str, language: str) -> str | None:
         return "generated"
     if language == "html" and _GENERATOR_TAG.search(text, 0, 4096):
         return "generated"
-    if language in _SCRIPTS and _COMPILED.search(text):
+    may_be_compiled = language in _SCRIPTS and any(sign in text for sign in _COMPILED_SIGNS)
+    if may_be_compiled and _COMPILED.search(text):
         return "compiled"
     return "compiled" if language == "css" and _COMPILED_CSS.search(text) else None
