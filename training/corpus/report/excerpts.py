@@ -15,7 +15,6 @@ import warnings
 from typing import TYPE_CHECKING, NamedTuple
 
 from fimble.languages import by_name, grammar
-from training.corpus.benchmarks import NUM_WORDS
 from training.corpus.secret_values import STAND_IN
 
 if TYPE_CHECKING:
@@ -116,7 +115,7 @@ def _offending_line(text: str, lines: list[str], pick: Pick) -> int | None:
 
 def _line_of_words(text: str, detail: str) -> int | None:
     """Return the first line of the passage whose words end the detail of a decontaminated file."""
-    words = re.findall(r"\w+", detail)[-NUM_WORDS:]
+    words = re.findall(r"\w+", detail.rpartition(": ")[2])
     # Between words, an escape such as \n in a string literal separates like the character itself.
     passage = r"(?:\\[nrt]|\W)+".join(map(re.escape, words))
     found = re.search(passage, text, re.IGNORECASE) if words else None

@@ -42,6 +42,7 @@ class Figure(NamedTuple):
     """A plot and the table behind it."""
 
     svg: Markup
+    description: str
     rows: list[tuple[int, int]]
 
 
@@ -132,7 +133,8 @@ def rank_plot(projects: Sequence[ProjectSummary]) -> Figure:
     )
     ranks = [1 << step for step in range(len(sizes).bit_length())]
     rows = [(rank, sizes[rank - 1]) for rank in ranks]
-    return Figure(Markup(plots.ranks(sizes, description=description)), rows)  # noqa: S704 - as above
+    svg = Markup(plots.ranks(sizes, description=description))  # noqa: S704 - as above
+    return Figure(svg, description, rows)
 
 
 def cluster_plot(sizes: Sequence[ClusterSize]) -> Figure:
@@ -144,4 +146,4 @@ def cluster_plot(sizes: Sequence[ClusterSize]) -> Figure:
         f"{sum(by_size.values()):,} clusters; the largest has {max(by_size, default=0):,} files."
     )
     svg = Markup(plots.cluster_sizes(sizes, description=description))  # noqa: S704 - as above
-    return Figure(svg, sorted(by_size.items()))
+    return Figure(svg, description, sorted(by_size.items()))

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from xml.etree import ElementTree as ET
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
     from training.corpus.report.facts import ClusterSize, Length
@@ -135,31 +136,39 @@ def amount_of_bytes(value: float) -> str:
 
 
 def _percent(value: float) -> str:
-    return f"{100 * value:g}%"
+    return f"{round(100 * value, 4):g}%"
 
 
-def _log_x(axes: Axes, low: float, high: float, *, of_bytes: bool) -> None:
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+def _show(axis: Axis, shown: Callable[[float], str]) -> None:
+    """Label an axis with what a function makes of its numbers."""
+    from matplotlib.ticker import FuncFormatter
 
+    def label(value: float, position: int | None) -> str:
+        del position  # all labels of an axis look alike
+        return shown(value)
+
+    axis.set_major_formatter(FuncFormatter(label))
+
+
+def _log(axis: Axis, shown: Callable[[float], str]) -> None:
+    """Give a logarithmic axis a label at each power of ten."""
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    axis.set_major_locator(LogLocator(base=10, numticks=12))
+    axis.set_minor_locator(NullLocator())
+    _show(axis, shown)
+
+
+def _log_x(axes: Axes, low: float, high: float, shown: Callable[[float], str]) -> None:
     axes.set_xscale("log")
     axes.set_xlim(low, high)
-    axes.xaxis.set_major_locator(LogLocator(base=10, numticks=12))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(
-        FuncFormatter(lambda value, _: amount_of_bytes(value) if of_bytes else amount(value))
-    )
+    _log(axes.xaxis, shown)
 
 
-def _log_y(axes: Axes, low: float, high: float, *, of_shares: bool) -> None:
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
-
+def _log_y(axes: Axes, low: float, high: float, shown: Callable[[float], str]) -> None:
     axes.set_yscale("log")
     axes.set_ylim(low, high)
-    axes.yaxis.set_major_locator(LogLocator(base=10, numticks=12))
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(
-        FuncFormatter(lambda value, _: _percent(value) if of_shares else amount_of_bytes(value))
-    )
+    _log(axes.yaxis, shown)
 
 
 def half_octaves(bins: Sequence[Length]) -> list[tuple[float, float, float]]:
@@ -191,15 +200,15 @@ def histogram(
         longest: Largest file of the corpus in bytes, which ends the axis of sizes.
         description: What a person who cannot see the plot is told.
     """
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
+    from matplotlib.ticker import MaxNLocator
 
     wide = [row for row in half_octaves(bins) if row[0] <= longest]
     lows = [low for low, _, _ in wide] + [wide[-1][0] * 2**0.5] if wide else [16, 32]
     with _figure(_SMALL_INCHES, bottom=0.13) as (figure, axes):
-        _log_x(axes, 16, max(longest, 1000) * 1.2, of_bytes=True)
+        _log_x(axes, 16, max(longest, 1000) * 1.2, amount_of_bytes)
         axes.set_ylim(0, top)
         axes.yaxis.set_major_locator(MaxNLocator(3))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _percent(round(value, 4))))
+        _show(axes.yaxis, _percent)
         axes.grid(visible=False, axis="x")
         axes.stairs([row[1] for row in wide], lows, fill=True, color=_FILES, alpha=0.45, lw=0)
         axes.stairs([row[2] for row in wide], lows, color=_BYTES, lw=1.6)
@@ -235,8 +244,8 @@ def tails(
         description: What a person who cannot see the plot is told.
     """
     with _figure(_SMALL_INCHES, bottom=0.13) as (figure, axes):
-        _log_x(axes, 1, max(longest, 1000) * 1.2, of_bytes=False)
-        _log_y(axes, 1e-4, 1.3, of_shares=True)
+        _log_x(axes, 1, max(longest, 1000) * 1.2, amount)
+        _log_y(axes, 1e-4, 1.3, _percent)
         for rows, color, width in ((pooled, _MUTED, 1.0), (bins, _FILES, 2.0)):
             points = [point for point in tail(rows) if point.y >= 1e-4]
             axes.plot([p.x for p in points], [p.y for p in points], color=color, lw=width)
@@ -252,8 +261,8 @@ def ranks(sizes: Sequence[int], *, description: str) -> str:
     """
     sizes = [size for size in sizes if size > 0] or [1]
     with _figure(_LARGE_INCHES, bottom=0.16) as (figure, axes):
-        _log_x(axes, 0.9, max(len(sizes), 10) * 1.3, of_bytes=False)
-        _log_y(axes, max(min(sizes) / 1.5, 1), max(sizes) * 2, of_shares=False)
+        _log_x(axes, 0.9, max(len(sizes), 10) * 1.3, amount)
+        _log_y(axes, max(min(sizes) / 1.5, 1), max(sizes) * 2, amount_of_bytes)
         axes.plot(range(1, len(sizes) + 1), sizes, color=_FILES, lw=1.2, marker="", zorder=2)
         axes.set_xlabel("rank of the project")
         return _svg(figure, title="Kept bytes of projects by rank", description=description)
@@ -275,11 +284,8 @@ def cluster_sizes(sizes: Sequence[ClusterSize], *, description: str) -> str:
         points.append(Point(files, remaining))
         remaining -= clusters
     with _figure(_LARGE_INCHES, bottom=0.16) as (figure, axes):
-        _log_x(axes, 1.8, max([10.0, *(p.x * 1.3 for p in points)]), of_bytes=False)
-        _log_y(axes, 0.8, max([10.0, *(p.y * 1.5 for p in points)]), of_shares=False)
-        from matplotlib.ticker import FuncFormatter
-
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: amount(value)))
+        _log_x(axes, 1.8, max([10.0, *(p.x * 1.3 for p in points)]), amount)
+        _log_y(axes, 0.8, max([10.0, *(p.y * 1.5 for p in points)]), amount)
         axes.plot([p.x for p in points], [p.y for p in points], color=_FILES, lw=1.6)
         axes.set_xlabel("files in the cluster, at least")
         return _svg(figure, title="Sizes of near-duplicate clusters", description=description)
