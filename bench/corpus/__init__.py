@@ -1,0 +1,1 @@
+"""Cost of building a corpus: by stage, against datatrove, and memory by size of the input."""
