@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fimble.languages import by_path
 from training.corpus import content
@@ -67,7 +67,7 @@ class LineLimits:
 
 
 _DEFAULTS = LineLimits()
-_EXCEPTIONS: dict[str, dict[str, float]] = {
+_EXCEPTIONS: dict[str, dict[str, Any]] = {
     # Paragraphs stand on one line; markup nests deep and repeats itself by nature.
     "html": {
         "max_line_chars": 2000,

@@ -8,6 +8,15 @@ never passes.
 from __future__ import annotations
 
 import re
+from functools import cache
+
+from license_expression import (
+    ExpressionError,
+    LicenseSymbol,
+    LicenseWithExceptionSymbol,
+    Licensing,
+    get_spdx_licensing,
+)
 
 HEADER_CHARS = 2048
 
@@ -29,49 +38,39 @@ _COPYLEFT = re.compile(
     re.IGNORECASE,
 )
 _COMMENT_MARKS = re.compile(r"(?m)^[ \t]*(?:#+|//+|/?\*+/?|--|;+|%+)?[ \t]*|[ \t]*\*/")
-_TOKEN = re.compile(r"\(|\)|[A-Za-z0-9.+-]+")
 
 
-def is_permissive(expression: str) -> bool:
-    """Return whether an SPDX expression lets us train on the text with attribution alone.
+@cache
+def is_permissive(expression: str, allow: frozenset[str] = PERMISSIVE) -> bool:
+    """Return whether an SPDX expression is satisfied by licences in `allow`.
 
-    `A OR B` needs one of them, `A AND B` both. What we cannot read does not pass.
+    `A OR B` needs one of them, `A AND B` both. Case does not matter, old names count as the new
+    ones (`GPL-2.0+`), and what cannot be read does not pass.
 
     Source: SPDX specification 2.3, annex D, https://spdx.github.io/spdx-spec/
     """
-    tokens = _TOKEN.findall(expression)
-    if not tokens or "".join(tokens) != re.sub(r"\s", "", expression):
+    try:
+        parsed = _licensing().parse(expression, strict=True)
+    except (ExpressionError, RecursionError):
         return False
-    verdict, rest = _either(tokens)
-    return verdict and not rest
+    return parsed is not None and _passes(parsed, allow)
 
 
-def _either(tokens: list[str]) -> tuple[bool, list[str]]:
-    verdict, rest = _both(tokens)
-    while rest and rest[0].upper() == "OR":
-        other, rest = _both(rest[1:])
-        verdict = verdict or other
-    return verdict, rest
+def _passes(node: object, allow: frozenset[str]) -> bool:
+    if isinstance(node, LicenseWithExceptionSymbol):
+        exception = node.exception_symbol.key
+        return node.license_symbol.key in allow and exception in _EXCEPTIONS
+    if isinstance(node, LicenseSymbol):
+        return node.key in allow
+    is_and = isinstance(node, _licensing().AND)
+    assert is_and or isinstance(node, _licensing().OR), "the grammar has nothing else"
+    verdicts = (_passes(each, allow) for each in node.args)
+    return all(verdicts) if is_and else any(verdicts)
 
 
-def _both(tokens: list[str]) -> tuple[bool, list[str]]:
-    verdict, rest = _one(tokens)
-    while rest and rest[0].upper() == "AND":
-        other, rest = _one(rest[1:])
-        verdict = verdict and other
-    return verdict, rest
-
-
-def _one(tokens: list[str]) -> tuple[bool, list[str]]:
-    if not tokens:
-        return False, []
-    if tokens[0] == "(":
-        verdict, rest = _either(tokens[1:])
-        return (verdict, rest[1:]) if rest[:1] == [")"] else (False, rest)
-    verdict, rest = tokens[0] in PERMISSIVE, tokens[1:]
-    if rest and rest[0].upper() == "WITH":
-        return verdict and rest[1:2] != [] and rest[1] in _EXCEPTIONS, rest[2:]
-    return verdict, rest
+@cache
+def _licensing() -> Licensing:
+    return get_spdx_licensing()
 
 
 def licence_of(text: str, package_licence: str) -> str:
@@ -83,14 +82,15 @@ def licence_of(text: str, package_licence: str) -> str:
     return re.sub(r"[\s\"']*(?:\*+/|-->|\*\))?[\s\"',]*$", "", match[1]).strip()
 
 
-def reason_to_drop(text: str, licence: str) -> str | None:
+def reason_to_drop(text: str, licence: str, allow: frozenset[str] = PERMISSIVE) -> str | None:
     """Return why the licence keeps a file out, or None.
 
     Args:
         text: The file.
         licence: What `licence_of` says about it.
+        allow: SPDX identifiers that pass.
     """
-    if not is_permissive(licence):
+    if not is_permissive(licence, allow):
         return "not_permissive"
     header = text[: 2 * HEADER_CHARS]
     if _SPDX_LINE.search(header) is None and _COPYLEFT.search(_COMMENT_MARKS.sub(" ", header)):
