@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -155,10 +156,17 @@ def is_private_ipv4(address: str, *, before: str, after: str) -> bool:
         parsed = ipaddress.IPv4Address(address)
     except ValueError:
         return False
-    if parsed in PUBLIC_RESOLVERS or any(parsed in network for network in _IPV4_NOT_GLOBAL):
+    if not _is_global(parsed):
         return False
     line = before.rpartition("\n")[2][-_CONTEXT_CHARS:]
     return not _is_number(parsed, line, after)
+
+
+@lru_cache(maxsize=4096)
+def _is_global(address: ipaddress.IPv4Address) -> bool:
+    if address in PUBLIC_RESOLVERS:
+        return False
+    return not any(address in network for network in _IPV4_NOT_GLOBAL)
 
 
 def _is_number(quad: ipaddress.IPv4Address, line: str, after: str) -> bool:

@@ -22,11 +22,19 @@ from fimble.paths import cache_dir
 from training.corpus import private_values, secret_values
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from kingfisher_sdk import Scanner
 
 RULES = Path(__file__).parent / "rules" / "private.yaml"
 MAX_PASSES = 8
 """Replacing one value may bare another; more passes than this were never needed."""
+
+WINDOW_BYTES = 32_768
+"""What the scanner sees at a time: larger than most files, small enough that 1 MB of nothing but
+matches takes seconds and not minutes."""
+SCAN_LIMIT_S = 60.0
+"""A last resort against input that stalls the scanner; a window takes a millisecond."""
 
 _CONTEXT_BYTES = 160
 _SECRET_HELPERS = frozenset(("betterleaks.aws-secret-access-key",))
@@ -55,7 +63,7 @@ class Found(NamedTuple):
     kind: str
     """`secret`, `key_block`, `email`, `ipv4` or `ipv6`."""
     rule: str
-    """Identifier of the scanner's rule that found it; empty for addresses."""
+    """Identifier of the scanner's rule that found it; empty for addresses and blocks."""
 
 
 def redact(text: str) -> Redacted:
@@ -66,6 +74,9 @@ def redact(text: str) -> Redacted:
 
     Args:
         text: Source code with LF line ends.
+
+    Raises:
+        TimeoutError: The scanner stalled at a part of the text.
     """
     content = text.encode()
     counts = dict.fromkeys(("secret", "key_block", "email", "ipv4", "ipv6"), 0)
@@ -90,19 +101,42 @@ def find(content: bytes) -> list[Found]:
     Args:
         content: A text in UTF-8.
     """
-    detector = _detector()
     candidates = [Found(*address, "") for address in private_values.addresses(content)]
-    for finding in detector.scanner.scan(content, timeout=10):
+    candidates += [Found(*place, "key_block", "") for place in secret_values.key_blocks(content)]
+    for start, end in _windows(content):
+        candidates += _scan(content, start, end)
+    return _without_overlaps(candidates)
+
+
+def _windows(content: bytes) -> Iterator[tuple[int, int]]:
+    """Yield where to cut a text for the scanner: at line ends, and hard in lines that are too long.
+
+    The scanner's time grows with the square of the number of matches in one input; see
+    `WINDOW_BYTES`.
+    """
+    start = 0
+    while start < len(content):
+        end = min(start + WINDOW_BYTES, len(content))
+        if end < len(content):
+            end = content.rfind(b"\n", start, end) + 1 or end
+        yield start, end
+        start = end
+
+
+def _scan(content: bytes, window_start: int, window_end: int) -> Iterator[Found]:
+    detector = _detector()
+    window = content[window_start:window_end]
+    for finding in detector.scanner.scan(window, timeout=SCAN_LIMIT_S):
         if not finding.visible and finding.rule_id not in _SECRET_HELPERS:
             continue
         place = finding.location
         start, end = place["start_offset"], place["end_offset"]
-        if content[start:end].decode(errors="replace") != finding.secret:
+        if window[start:end].decode(errors="replace") != finding.secret:
             continue  # the scanner looked at another encoding of the text
-        decided = _decide(content, Found(start, end, "", finding.rule_id), detector.by_name)
+        match = Found(window_start + start, window_start + end, "secret", finding.rule_id)
+        decided = _decide(content, match, detector.by_name)
         if decided is not None:
-            candidates.append(decided)
-    return _without_overlaps(candidates)
+            yield decided
 
 
 class _Detector(NamedTuple):
@@ -126,15 +160,12 @@ def _detector() -> _Detector:
 
 
 def _decide(content: bytes, match: Found, by_name: frozenset[str]) -> Found | None:
-    """Return what of a match is to be replaced, with its kind, or None."""
+    """Return what of a match is a secret, or None."""
     start, end, _, rule = match
     value = content[start:end].decode(errors="replace")
     before = content[max(0, start - _CONTEXT_BYTES) : start].decode(errors="ignore")
     if secret_values.STAND_IN.search(value):
         return None
-    if "PRIVATE KEY" in value:
-        block = secret_values.is_key_block(value)
-        return Found(start, end, "key_block", rule) if block else None
     line = before.rpartition("\n")[2]
     if rule in by_name:
         part = value.strip("\"'`") if secret_values.is_assigned(value, before=line) else None

@@ -10,6 +10,10 @@ import math
 import re
 from collections import Counter
 from itertools import pairwise
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 STAND_IN = re.compile(r"redacted_[0-9a-f]{8}(?![0-9a-f])")
 """What a secret is replaced by; finding one never counts as a secret."""
@@ -22,13 +26,14 @@ _PLACEHOLDER = re.compile(
 )
 _PASSWORD_HASH = re.compile(r"\$(?:\d[a-z]?|argon2\w*|pbkdf2\S*)\$|\{S?SHA")
 _TEMPLATE = re.compile(
-    r"\$\{|\{\{|%[sdv({]|\$\(|\{\w*\}|<%|#\{|^\$\w|^%\w+%$|^@\w+@$|\\\(|[(){}\[\];]"
+    r"\$\{|\{\{|%[sdv({]|\$\(|\{\w*\}|<%|#\{|^\$\w|^%\w+%$|^@\w+@$|\\[(xu]|[(){}\[\];]"
 )
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 _HEX = re.compile(r"(?:0x)?[0-9a-fA-F]+")
 _ADDRESS_OF_CHAIN = re.compile(r"0x[0-9a-fA-F]{40}")
 _PART = r"(?:[A-Z]?[a-z]+\d{0,4}|[A-Z]+\d{0,4}|\d{1,4})"
 _IDENTIFIER = re.compile(rf"{_PART}(?:[-_./=+]{{1,2}}{_PART})+")
+_WORD_BETWEEN_DOTS = re.compile(r"(?:^|[./])[A-Za-z]{2,}(?:$|[./])")
 _WORDS = re.compile(r"[A-Z][a-z]{2,}|(?<![a-z])[a-z]{5,}")
 _SNAKE = re.compile(r"[a-z]+(?:[-_][a-z]+)+")
 _CONSONANTS = re.compile(r"[bcdfghjklmnpqrstvwxz]{5}")
@@ -44,6 +49,8 @@ _WEAK_NAME = re.compile(
     r"|seed|storage|service|account",
     re.IGNORECASE,
 )
+_KEY_MARK = re.compile(rb"-----(BEGIN|END) [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
+_KEY_HEADER = re.compile(r"(?:Proc-Type|DEK-Info|Version|Comment|Hash): [^\n\"]*")
 _COMMON = (
     "password passwd pass pwd secret guest root admin administrator user username test tester "
     "testing postgres mysql redis mongo mongodb rabbitmq minio hunter2 letmein welcome foo bar "
@@ -79,7 +86,8 @@ def is_random(value: str) -> bool:
     mixed = any(map(str.isupper, value)) and any(map(str.islower, value))
     if not any(map(str.isalpha, value)) or (num_digits < 2 and not mixed):
         return False
-    if _IDENTIFIER.fullmatch(value):
+    dotted = "." in value or value.startswith("/")
+    if _IDENTIFIER.fullmatch(value) or (dotted and _WORD_BETWEEN_DOTS.search(value)):
         return False
     words = _word_share(value)
     changes = _num_changes(value) / (len(value) - 1)
@@ -149,12 +157,26 @@ def is_url_password(password: str, *, before: str) -> bool:
     return len(password) >= 6 and not plain.isalpha()
 
 
-def is_key_block(block: str) -> bool:
+def key_blocks(content: bytes) -> Iterator[tuple[int, int]]:
+    """Yield where blocks of private keys start and end, with their lines BEGIN and END.
+
+    Args:
+        content: A text in UTF-8.
+    """
+    begin: re.Match[bytes] | None = None
+    for mark in _KEY_MARK.finditer(content):
+        if mark[1] == b"BEGIN":
+            begin = mark
+        elif begin is not None:
+            body = content[begin.end() : mark.start()].decode(errors="replace")
+            if is_key_body(body):
+                yield begin.start(), mark.end()
+            begin = None
+
+
+def is_key_body(body: str) -> bool:
     """Whether what stands between the lines BEGIN and END is a key, and not code about keys."""
-    body = re.sub(r"-----[^-\n]{0,120}-----", " ", block)
-    body = re.sub(
-        r"\\[nrt]|^\s*(?:Proc-Type|DEK-Info|Version|Comment):.*$", " ", body, flags=re.MULTILINE
-    )
+    body = _KEY_HEADER.sub(" ", re.sub(r"\\[nrt]", " ", body))
     runs = re.findall(r"[A-Za-z0-9+/=]{16,}", body)
     solid = sum(not char.isspace() for char in body)
     long_enough = sum(map(len, runs)) >= max(40, 0.6 * solid)
