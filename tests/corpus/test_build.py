@@ -193,7 +193,7 @@ def test_no_project_and_no_text_is_on_both_sides(built: Built) -> None:
 def test_two_builds_give_the_same_bytes_whatever_the_number_of_processes(built: Built) -> None:
     build(built.world / "recipe.toml", built.world / "second", jobs=1)
     first = bytes_of(built.out)
-    assert len(first) == 7
+    assert len(first) == 8
     assert first == bytes_of(built.world / "second")
 
 
@@ -209,9 +209,11 @@ def test_a_finished_build_is_not_repeated_and_a_change_repeats_only_its_source(w
     assert second.kept.files == first.kept.files + 1
     assert second.digest != first.digest
     reused = {
-        p for p in stamps if p.name.startswith(("read", "annotated")) and "-two" not in str(p)
+        path
+        for path in stamps
+        if path.name.startswith(("read", "annotated", "bands")) and "-two" not in str(path)
     }
-    assert len(reused) == 4
+    assert len(reused) == 6
     assert all(path.stat().st_mtime_ns == stamps[path] for path in reused)
     assert len(list((out / "stages").glob("*-directory-two"))) == 1
 
@@ -330,7 +332,7 @@ def test_a_build_killed_at_any_moment_goes_on_to_the_same_bytes(tmp_path: Path) 
     )
     build(recipe, tmp_path / "whole", jobs=2)
     out = tmp_path / "killed"
-    for marker in ("read.parquet", "annotated-*.parquet", "decisions.parquet"):
+    for marker in ("read.parquet", "annotated-*.parquet", "edges", "clusters.parquet", "decisions"):
         process = start_build(recipe, out)
         children: list[psutil.Process] = []
         while process.poll() is None and not list((out / "stages").rglob(marker)):

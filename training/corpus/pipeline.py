@@ -28,7 +28,7 @@ from training.corpus.archives import ArchiveError
 from training.corpus.digests import code_digest, digest_of, file_name
 from training.corpus.read import Reading, read_source
 from training.corpus.source import Source
-from training.corpus.sources import FetchError, fetch
+from training.corpus.sources import FetchError, expand, fetch
 from training.corpus.stages import sign, steps
 from training.corpus.tables import write_table
 from training.corpus.write import Writing, write_source
@@ -73,12 +73,18 @@ def fetch_all(
     """Return all sources in the order of their keys; what cannot be had has a reason."""
     code = code_digest("training.corpus.read")
 
+    def units_of(entry: Source) -> list[Prepared]:
+        try:
+            units = expand(entry, recipe_dir=recipe_dir, cache_dir=cache_dir)
+        except FetchError as error:
+            return [_skipped(entry, error)]
+        return [prepare(unit) for unit in units]
+
     def prepare(source: Source) -> Prepared:
         try:
             paths = tuple(fetch(source, recipe_dir=recipe_dir, cache_dir=cache_dir))
         except FetchError as error:
-            _LOG.warning("%s is skipped: %s", source.key, error)
-            return Prepared(source=source, skipped=str(error))
+            return _skipped(source, error)
         downloads = tuple(archive_of(path) for path in paths)
         rules = [asdict(recipe.limits), recipe.exclude, asdict(recipe.splits)]
         digest = digest_of([code, asdict(source), rules, [asdict(each) for each in downloads]])
@@ -86,7 +92,13 @@ def fetch_all(
         return Prepared(source=source, paths=paths, archives=downloads, folder=folder)
 
     with ThreadPoolExecutor(_DOWNLOADS_AT_ONCE) as pool:
-        return list(pool.map(prepare, sorted(recipe.sources, key=lambda source: source.key)))
+        units = [unit for units in pool.map(units_of, recipe.sources) for unit in units]
+    return sorted(units, key=lambda unit: unit.source.key)
+
+
+def _skipped(source: Source, error: FetchError) -> Prepared:
+    _LOG.warning("%s is skipped: %s", source.key, error)
+    return Prepared(source=source, skipped=str(error))
 
 
 def read_all(recipe: Recipe, prepared: Sequence[Prepared], engine: Engine) -> list[Prepared]:
@@ -238,8 +250,8 @@ def alone_in(stages_dir: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise InputError(f"another build is at work in {stages_dir.parent}") from None
-        for path in stages_dir.rglob(".*.part"):
-            path.unlink()
+        for path in [*stages_dir.glob("*/.*.part"), *stages_dir.glob("*/*/.*.part")]:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
         yield
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from training.corpus.recipe import Recipe
 
 _NO_CAP = 2**62
+_EDGES = pa.schema([pa.field("a", pa.int64()), pa.field("b", pa.int64())])
 CLUSTERS = pa.schema([
     pa.field("file", pa.int64(), nullable=False),  # id as `tables.as_int64` gives it
     pa.field("cluster", pa.int64(), nullable=False),  # the smallest `file` of the cluster
@@ -110,7 +111,7 @@ def _clusters(pairs: Sequence[Path], threshold: float, engine: Engine) -> pa.Tab
         for path in pairs
         for group in range(pq.read_metadata(path).num_row_groups)
     ]
-    edges = pa.concat_tables(engine.map(_verify, checks, title="verify"))
+    edges = pa.concat_tables([_EDGES.empty_table(), *engine.map(_verify, checks, title="verify")])
     found = components(edges["a"].to_numpy(), edges["b"].to_numpy())
     return pa.Table.from_arrays([pa.array(found.node), pa.array(found.root)], schema=CLUSTERS)
 
@@ -118,7 +119,7 @@ def _clusters(pairs: Sequence[Path], threshold: float, engine: Engine) -> pa.Tab
 def _verify(check: _Check) -> pa.Table:
     with pq.ParquetFile(check.pairs) as file:
         table = file.read_row_group(check.row_group)
-    return verified(table, check.threshold).select(["a", "b"])
+    return verified(table, check.threshold).select(_EDGES.names).cast(_EDGES)
 
 
 def _caps(recipe: Recipe) -> dict[str, object]:
