@@ -135,16 +135,17 @@ def _line_that_is_no_python(text: str) -> int | None:
 
 
 def _line_of_error(text: str, language: str) -> int | None:
-    """Return the first line that tree-sitter could not read.
+    """Return the first line that tree-sitter could not read, or None if it gave up on the whole.
 
     The stage parsed this text within its time limit, so parsing it again is safe.
     """
     from tree_sitter import Parser
 
-    node: Node | None = Parser(grammar(language)).parse(text.encode()).root_node
-    while node is not None and not (node.is_error or node.is_missing):
-        node = next((child for child in node.children if child.has_error), None)
-    return None if node is None else node.start_point.row
+    root: Node = Parser(grammar(language)).parse(text.encode()).root_node
+    node = root
+    while (inner := next((each for each in node.children if each.has_error), None)) is not None:
+        node = inner
+    return None if node.id == root.id else node.start_point.row
 
 
 def diff(kept: str, dropped: str) -> tuple[str, ...]:

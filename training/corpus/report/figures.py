@@ -128,7 +128,7 @@ def rank_plot(projects: Sequence[ProjectSummary]) -> Figure:
     sizes = [each.kept.bytes for each in projects]
     whole = sum(sizes) or 1
     description = (
-        f"Of {len(sizes):,} projects the largest has {max(sizes, default=0) / whole:.1%} of the "
+        f"Projects: {len(sizes):,}; the largest has {max(sizes, default=0) / whole:.1%} of the "
         f"bytes, the ten largest {sum(sizes[:10]) / whole:.0%}."
     )
     ranks = [1 << step for step in range(len(sizes).bit_length())]
@@ -143,7 +143,7 @@ def cluster_plot(sizes: Sequence[ClusterSize]) -> Figure:
     for row in sizes:
         by_size[row.cluster_files] += row.clusters
     description = (
-        f"{sum(by_size.values()):,} clusters; the largest has {max(by_size, default=0):,} files."
+        f"Clusters: {sum(by_size.values()):,}; the largest has {max(by_size, default=0):,} files."
     )
     svg = Markup(plots.cluster_sizes(sizes, description=description))  # noqa: S704 - as above
     return Figure(svg, description, sorted(by_size.items()))

@@ -91,12 +91,13 @@ def size(num_bytes: float) -> str:
 
 
 def percent(rate: float) -> str:
-    """Return a share, 0 to 1, in percent; what is not nothing is never shown as 0%."""
-    if rate == 0:
-        return "0%"
-    if rate < 0.0005:
+    """Return a share, 0 to 1, in percent; what is some is never shown as none or as all."""
+    if 0 < rate < 0.0005:
         return "<0.1%"
-    return f"{rate:.1%}" if rate < 0.0995 or 0.9995 > rate > 0.99 else f"{rate:.0%}"
+    if 0.9995 <= rate < 1:
+        return ">99.9%"
+    is_extreme = 0 < rate < 0.0995 or 0.99 < rate < 1
+    return f"{rate:.1%}" if is_extreme else f"{rate:.0%}"
 
 
 def words(name: str) -> str:

@@ -76,8 +76,10 @@ def _figure(inches: tuple[float, float], *, bottom: float) -> Iterator[tuple[Fig
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update(_SETTINGS)
-        figure = Figure(figsize=inches)
-        yield figure, figure.add_axes((0.13, bottom, 0.85, 0.95 - bottom))
+        figure = Figure(figsize=inches, frameon=False)
+        axes = figure.add_axes((0.13, bottom, 0.85, 0.95 - bottom))
+        axes.patch.set_visible(False)
+        yield figure, axes
 
 
 def _svg(figure: Figure, *, title: str, description: str) -> str:
@@ -89,10 +91,9 @@ def _svg(figure: Figure, *, title: str, description: str) -> str:
     _, _, width, height = root.attrib["viewBox"].split()
     root.attrib = {"viewBox": f"0 0 {width} {height}", "role": "img"}
     for name, text in (("desc", description), ("title", title)):
-        element = ET.Element(f"{_SVG}{name}")
+        element = ET.Element(name)
         element.text = text
         root.insert(0, element)
-    ET.register_namespace("", "http://www.w3.org/2000/svg")
     return ET.tostring(root, encoding="unicode")
 
 
@@ -102,7 +103,11 @@ _KEPT_PROPERTIES = {"fill", "stroke", "stroke-width", "stroke-dasharray", "opaci
 
 
 def _plain(element: ET.Element) -> None:
-    """Make styles attributes, colours variables, and drop identifiers and definitions."""
+    """Make styles attributes, colours variables, and drop identifiers and definitions.
+
+    In HTML, an SVG element needs no namespace.
+    """
+    element.tag = element.tag.removeprefix(_SVG)
     for child in list(element):
         if child.tag in _DROPPED_TAGS:
             element.remove(child)
