@@ -2,11 +2,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PEER := build/peers/datatrove
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 export HF_HUB_OFFLINE := 1
 export ORT_DISABLE_TELEMETRY := 1
 
-.PHONY: demo test check fix bench clean
+.PHONY: demo test check fix bench bench-corpus clean
 
 demo: $(VENV)/.analyst  ## ghost text from the shipped model, in real editor sessions
 	$(BIN)/python -m bench.demo
@@ -28,6 +29,11 @@ bench: $(VENV)/.analyst  ## the latency tables of README and docs
 	$(BIN)/python -m bench.keystrokes
 	$(BIN)/python -m bench.engine_latency
 
+bench-corpus: $(VENV)/.dev $(PEER)/.ready  ## what building a corpus costs, and a peer on the same input
+	$(BIN)/python -m bench.corpus.throughput
+	$(BIN)/python -m bench.corpus.stage_costs
+	$(BIN)/python -m bench.corpus.memory
+
 clean:
 	rm -rf $(VENV) build
 
@@ -40,3 +46,11 @@ $(VENV)/.dev: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) --editable '.[dev]'
 	touch $@ $(VENV)/.analyst
+
+# The peer needs an older xxhash than our constraints name.
+$(PEER)/.ready: pyproject.toml constraints.txt bench/corpus/datatrove.txt
+	test -x $(PEER)/bin/python || $(PYTHON) -m venv $(PEER)
+	grep -v '^xxhash==' constraints.txt > $(PEER)/constraints.txt
+	$(PEER)/bin/python -m pip install --quiet --disable-pip-version-check \
+		--constraint $(PEER)/constraints.txt --requirement bench/corpus/datatrove.txt --editable '.[corpus]'
+	touch $@

@@ -186,7 +186,8 @@ def _write_shards(files: Iterable[SourceText], out: Path) -> tuple[int, int]:
         shard_bytes += file.size_bytes
         if shard_bytes >= SHARD_BYTES:
             _write_shard(shard, out / f"{num_shards:05}.parquet")
-            shard, shard_bytes, num_shards = [], 0, num_shards + 1
+            shard.clear()
+            shard_bytes, num_shards = 0, num_shards + 1
     if shard:
         _write_shard(shard, out / f"{num_shards:05}.parquet")
     return num_files, num_bytes

@@ -8,8 +8,10 @@ it. Memory is the proportional set size, in which a page that processes share co
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import time
@@ -22,6 +24,7 @@ import psutil
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+ROOT = Path(__file__).parents[2]
 SAMPLE_S = 0.1
 _PR_SET_CHILD_SUBREAPER = 36
 _ENDING_S = 30.0
@@ -41,6 +44,31 @@ class Usage(NamedTuple):
 
 class CommandFailedError(Exception):
     """A measured command did not end well; the message has the end of its output."""
+
+
+class Run(NamedTuple):
+    """A build that ended well."""
+
+    usage: Usage
+    num_files: dict[str, int]
+    """Files after each step, as the build prints them in its last line."""
+
+
+def measured_build(command: Sequence[str], out: Path) -> Run:
+    """Run a build into an empty folder; return what it took and gave.
+
+    Args:
+        command: Program and arguments; the last line it prints is JSON.
+        out: The folder it fills; removed before.
+
+    Raises:
+        CommandFailedError: See `measured`.
+    """
+    shutil.rmtree(out, ignore_errors=True)
+    log = out.with_name(f"{out.name}.log")
+    # No library is to look for anything on a network.
+    usage = measured(command, log=log, environment={"HF_HUB_OFFLINE": "1"})
+    return Run(usage, json.loads(log.read_text("utf-8", errors="replace").splitlines()[-1]))
 
 
 def measured(
@@ -66,6 +94,7 @@ def measured(
             command,
             stdout=output,
             stderr=subprocess.STDOUT,
+            cwd=ROOT,
             env={**os.environ, **(environment or {})},
         )
         while process.poll() is None:

@@ -1,9 +1,10 @@
 """Our side: `fimble corpus build` on shards, with the stages that the peer has as well.
 
-    python -m bench.corpus.ours_build INPUT OUT [--jobs N]
+    python -m bench.corpus.ours_build INPUT OUT [--jobs N] [--full]
 
-Redaction, decontamination and caps are off, since the peer has no counterpart. Prints the number of
-files after each step as JSON.
+Redaction and decontamination, for which the peer has no counterpart, are off without `--full`;
+caps are always off, so that all input goes through all stages. Prints the number of files after
+each step as JSON.
 """
 
 from __future__ import annotations
@@ -35,10 +36,11 @@ def recipe_of(shards: list[Path], *, off: tuple[str, ...] = _WITHOUT) -> str:
     return f'name = "bench"\n{switches}sources = [\n{rows}]\n'
 
 
-def build(shards: Path, out: Path, *, jobs: int) -> dict[str, int]:
+def build(shards: Path, out: Path, *, jobs: int, is_full: bool) -> dict[str, int]:
     """Build a corpus; return the number of files after each step."""
+    off = ("caps",) if is_full else _WITHOUT
     recipe = shards / "recipe.toml"
-    recipe.write_text(recipe_of(sorted(shards.glob("*.parquet"))), "utf-8")
+    recipe.write_text(recipe_of(sorted(shards.glob("*.parquet")), off=off), "utf-8")
     command.build(recipe, out, jobs=jobs)
     dropped: Counter[str] = Counter()
     for path in (out / "dropped").glob("*.parquet"):
@@ -60,8 +62,10 @@ def main() -> None:
     parser.add_argument("input", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--full", action="store_true")
     arguments = parser.parse_args()
-    print(json.dumps(build(arguments.input, arguments.out, jobs=arguments.jobs)))
+    counts = build(arguments.input, arguments.out, jobs=arguments.jobs, is_full=arguments.full)
+    print(json.dumps(counts))
 
 
 if __name__ == "__main__":

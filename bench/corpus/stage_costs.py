@@ -22,6 +22,7 @@ import psutil
 import pyarrow.parquet as pq
 
 from bench.corpus.inputs import Input, prepare
+from bench.corpus.measure import ROOT
 from bench.corpus.ours_build import recipe_of
 from training.corpus import relations
 from training.corpus.benchmarks import read_benchmarks
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
-ROOT = Path(__file__).parents[2]
 PARSE_BYTES = 4_000_000
 """Most text of one language that is parsed to measure it."""
 
@@ -165,8 +165,9 @@ def annotate(task: Annotation, todo: Sequence[Step], costs: Costs) -> None:
 
 def live_bytes(table: pa.Table, column: str) -> int:
     """Return the bytes of a column in rows that are not dropped."""
-    values = live(table, column, bytes if column == "content" else str)
-    return sum(len(v.encode() if isinstance(v, str) else v) for v in values if v is not None)
+    if column == "content":
+        return sum(len(content or b"") for content in live(table, column, bytes))
+    return sum(len((text or "").encode()) for text in live(table, column, str))
 
 
 def across_files(
@@ -260,7 +261,8 @@ def main() -> None:
     rules = recipe.rules(benchmark_files())
     if not rules.benchmarks:
         print("without decontamination: FIMBLE_BENCHMARKS names no folder")
-    runs, parses = [], []
+    runs: list[dict[str, Cost]] = []
+    parses: list[dict[str, Cost]] = []
     # The first run makes scanners and grammars, and is not counted.
     for number in range(arguments.repeats + 1):
         with tempfile.TemporaryDirectory(dir=arguments.work) as folder:
