@@ -86,6 +86,7 @@ def _imports(path: Path) -> list[str]:
     return names
 
 
+@cache
 def _plain_tree(path: Path) -> ast.Module:
     """Return the code of a file without docstrings, and without what only type checkers see."""
     tree = ast.parse(path.read_text("utf-8"))
