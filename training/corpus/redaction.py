@@ -11,6 +11,7 @@ string as well as outside.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import ipaddress
 import re
@@ -151,7 +152,8 @@ def _detector() -> _Detector:
     from kingfisher_sdk import Rules, Scanner
 
     folder = cache_dir() / "rules"
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with contextlib.suppress(OSError):  # without a folder the scanner compiles its rules each time
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     rules = Rules([RULES], confidence="medium", cache_dir=folder)
     ids = [str(rule["id"]) for rule in rules.metadata()]
     by_name = {rule for rule in ids if _ASSIGNED in str(rules.detail(rule)["detection_regex"])}

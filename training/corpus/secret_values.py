@@ -123,9 +123,9 @@ def is_assigned(value: str, *, before: str) -> bool:
     """
     if is_placeholder(value) or _PUBLIC_NAME.search(before[-80:]) or _PASSWORD_HASH.search(value):
         return False
-    if _TOKEN.fullmatch(value) is None:
-        return _is_strong_password(value, before)
-    if _ADDRESS_OF_CHAIN.fullmatch(value):
+    if _is_strong_password(value, before):
+        return True
+    if _TOKEN.fullmatch(value) is None or _ADDRESS_OF_CHAIN.fullmatch(value):
         return False
     if _HEX.fullmatch(value) and (_WEAK_NAME.search(before) or len(value) % 2 or len(value) < 32):
         return False
@@ -139,8 +139,10 @@ def _is_strong_password(value: str, before: str) -> bool:
     kinds = (str.islower, str.isupper, str.isdigit)
     if not all(any(kind(char) for char in value) for kind in kinds) or not value.isascii():
         return False
-    signs = sum(not char.isalnum() for char in value)
-    return signs <= len(value) / 3 and _num_changes(value) / (len(value) - 1) >= 0.3
+    num_signs = sum(not char.isalnum() and char not in "_-./=" for char in value)
+    if not 1 <= num_signs <= len(value) / 3:
+        return False
+    return _num_changes(value) / (len(value) - 1) >= 0.25
 
 
 def is_url_password(password: str, *, before: str) -> bool:
