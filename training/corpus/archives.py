@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from training.corpus.folders import UnreadableError, walk
 from training.corpus.unpacked import HeaderTooLargeError, Unpacked, num_zip_entries
@@ -196,12 +196,26 @@ def _tar_entries(archive: Path) -> Iterator[Entry]:
 
 def _tar_infos(archive: Path) -> Iterator[tuple[tarfile.TarInfo, tarfile.TarFile]]:
     """Yield the headers of a tar in their order, each before its content is skipped."""
-    with Unpacked(archive) as stream, tarfile.open(fileobj=stream, mode="r|") as opened:
+    stream = Unpacked(archive)
+    with stream, tarfile.open(fileobj=stream, mode="r|", tarinfo=_WholeHeader) as opened:
         for info in opened:
             # A stream never goes back; without this every header stays in memory.
             opened.members.clear()  # pyrefly: ignore[missing-attribute] - not in its stubs
             stream.allow_header_after(opened.offset)
             yield info, opened
+
+
+class _WholeHeader(tarfile.TarInfo):
+    """A header that must be there in full; tarfile takes half a one for the end."""
+
+    @classmethod
+    def frombuf(  # pyrefly: ignore[missing-override-decorator] - typing has it from Python 3.12 on
+        cls, buf: bytes | bytearray, encoding: str, errors: str
+    ) -> Self:
+        """See `tarfile.TarInfo.frombuf`."""
+        if 0 < len(buf) < tarfile.BLOCKSIZE:
+            raise EOFError("the archive ends in a header")
+        return super().frombuf(buf, encoding, errors)
 
 
 def _tar_reader(opened: tarfile.TarFile, info: tarfile.TarInfo) -> Callable[[int], bytes]:
