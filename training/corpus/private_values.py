@@ -131,7 +131,7 @@ _VERSION_BEFORE = re.compile(
 )
 _OID_ARCS = ("1.2.", "1.3.", "2.5.", "2.16.")  # ISO and joint arcs of object identifiers
 _ADDRESS_BEFORE = re.compile(
-    r"(?:\bip|ip[_v\-]?[46]?\b|addr|host|server|dns|gateway|peer|listen|bind|subnet|cidr|ping|connect"
+    r"(?:\bip|ip[_v\-]?[46]?\b|addr|host|server|dns|gateway|(?<![a-z])peer|listen|bind|subnet|cidr|ping|connect"
     r"|proxy|://)[^\n]{0,24}$",
     re.IGNORECASE,
 )
@@ -150,7 +150,7 @@ def is_private_ipv4(address: str, *, before: str, after: str) -> bool:
         before: Text to its left, some dozens of characters or up to the start.
         after: Text to its right, likewise.
     """
-    if before[-1:] in {".", "_"} or re.match(r"\.\d|\.\*|[_A-Za-z]", after):
+    if before[-1:] in {".", "_"} or re.match(r"-?\.\d|\.\*|[_A-Za-z]", after):
         return False
     try:
         parsed = ipaddress.IPv4Address(address)

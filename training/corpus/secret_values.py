@@ -24,7 +24,7 @@ _PLACEHOLDER = re.compile(
     r"|(?<![a-z0-9])(?:your|dummy|sample|fake|insert|replace|todo|none|null|lorem|test|not)[-_]",
     re.IGNORECASE,
 )
-_PASSWORD_HASH = re.compile(r"\$(?:\d[a-z]?|argon2\w*|pbkdf2\S*)\$|\{S?SHA")
+_PASSWORD_HASH = re.compile(r"\$(?:\d[a-z]?|argon2\w*|pbkdf2\S*)\$|\{S?SHA|^md5[0-9a-f]{32}$")
 _TEMPLATE = re.compile(
     r"\$\{|\{\{|%[sdv({]|\$\(|\{\w*\}|<%|#\{|^\$\w|^%\w+%$|^@\w+@$|\\[(xu]|[(){}\[\];]"
 )
