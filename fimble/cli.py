@@ -17,7 +17,7 @@ from fimble.errors import EngineError, FimbleError, InputError
 
 OF_THE_MACHINE = frozenset(
     {
-        *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT),
+        *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
         *(errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG),
     }
 )

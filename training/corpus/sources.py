@@ -30,6 +30,11 @@ if TYPE_CHECKING:
     from training.corpus.source import Source
 
 _GONE = ("404", "ETARGET", "Unable to find a source package", "Can not find version")
+_UNREACHABLE = (
+    "ECONNREFUSED", "ECONNRESET", "ENOTFOUND", "ETIMEDOUT", "EAI_AGAIN",  # npm
+    "Could not connect", "Unable to connect", "Temporary failure resolving", "Could not resolve",
+    "Connection failed", "Connection timed out",  # apt
+)  # fmt: skip
 _NAME_CHARS = 150  # file systems allow 255 bytes
 
 
@@ -109,7 +114,7 @@ def _cache_name(source: Source, recipe_dir: Path) -> str:
 
 def _from_pypi(source: Source, folder: Path) -> None:
     """Download a source distribution without running its build system, as pip would."""
-    from httpx2 import HTTPError, InvalidURL
+    from httpx2 import HTTPError, InvalidURL, TransportError
     from unearth import PackageFinder, UnpackError
 
     index = _pip_setting("index-url")
@@ -126,7 +131,9 @@ def _from_pypi(source: Source, folder: Path) -> None:
             response.raise_for_status()
             for chunk in response.iter_bytes(1 << 16):
                 file.write(chunk)
-    except (HTTPError, InvalidURL, UnpackError) as error:
+    except (TransportError, InvalidURL) as error:
+        raise FetchError("registry_unreachable") from error
+    except (HTTPError, UnpackError) as error:
         raise FetchError(f"registry_failed: {type(error).__name__}") from error
     _check_hash(part, links[0].hash_option or {})
 
@@ -180,6 +187,8 @@ def _apt_options(state: Path) -> list[str]:
         "-o", f"Dir::State::lists={lists}",
         "-o", f"Dir::Cache={state / 'cache'}",
         "-o", "APT::Sandbox::User=root",
+        # Else an index that could not be had would count as one without packages, for ever.
+        "-o", "APT::Update::Error-Mode=any",
     ]  # fmt: skip
     for folder in (lists / "partial", state / "cache/archives/partial", state / "sources.d"):
         folder.mkdir(parents=True, exist_ok=True)
@@ -224,6 +233,9 @@ def _run(command: list[str], folder: Path) -> None:
         FetchError: It fails or takes too long.
     """
     done = run_client(command, folder)
-    if done.returncode != 0:
-        gone = any(word in done.stderr for word in _GONE)
-        raise FetchError("not_in_registry" if gone else f"registry_failed: exit {done.returncode}")
+    if done.returncode == 0:
+        return
+    if any(word in done.stderr for word in _UNREACHABLE):
+        raise FetchError("registry_unreachable")
+    gone = any(word in done.stderr for word in _GONE)
+    raise FetchError("not_in_registry" if gone else f"registry_failed: exit {done.returncode}")
