@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from training.corpus.recipe import Recipe
 
 STAGES = (
-    "read", "path", "decode", "licence", "lines", "origin", "syntax", "decontamination",
-    "exact_duplicates", "near_duplicates", "balance",
+    "read", "path", "decode", "licence", "lines", "origin", "syntax", "redaction",
+    "decontamination", "exact_duplicates", "near_duplicates", "balance",
 )  # fmt: skip
 """Stages in their order; every dropped file names one of them."""
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from fimble import paths
 from fimble.errors import ConfigError, InputError
 from fimble.files import write_json, write_whole
-from training.corpus import pipeline, relations
+from training.corpus import pipeline, relations, tracking
 from training.corpus.attribution import attribution
 from training.corpus.card import Card, Findings, card_from_json, make_card
 from training.corpus.engine import LocalEngine
@@ -189,6 +189,7 @@ def _build_stages(recipe: Recipe, recipe_dir: Path, out: Path, engine: Engine) -
     write_whole(out / "ATTRIBUTION.md", attribution(card).encode())
     write_report(out, card, found.by_name(), engine)
     write_json(out / "card.json", card.to_json())  # last: where it is, the corpus is whole
+    tracking.record(card, out, recipe.name)
     pipeline.remove_stale(stages_dir, {decided, *(each.annotated.parent for each in annotations)})
     return card
 

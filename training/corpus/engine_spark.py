@@ -2,7 +2,9 @@
 
 Any session will do (`SPARK_REMOTE`, `spark-submit`, Databricks, Sail). The workers need this
 package and must see the output and cache folders under the same paths, as with a network file
-system or a Unity Catalog volume. Source: `mapInArrow` and `spark.sql` as in the PySpark 4 reference.
+system or a Unity Catalog volume.
+
+Source: `mapInArrow` and `spark.sql` as in the reference of PySpark 4.
 """
 
 from __future__ import annotations

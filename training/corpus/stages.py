@@ -16,9 +16,10 @@ import pyarrow as pa
 from fimble.text import decode_source, to_lf
 from training.corpus import filters, licence
 from training.corpus.benchmarks import REASON, BenchmarkIndex, build_index, read_benchmarks
+from training.corpus.headers import without_header
 from training.corpus.minhash import signatures
 from training.corpus.parse import Parser
-from training.corpus.redaction import redact
+from training.corpus.redaction import Redacted, redact
 from training.corpus.tables import BANDS, Drop, as_int64, judge, live, replace
 
 if TYPE_CHECKING:
@@ -130,15 +131,28 @@ def _parser(limit_s: float) -> Parser:
 
 
 def redact_texts(table: pa.Table) -> pa.Table:
-    """Put stand-ins for secrets, e-mail and IP addresses; count them."""
-    found = [None if text is None else redact(text) for text in live(table, "text", str)]
-    old_texts, sizes = table["text"].to_pylist(), table["size_bytes"].to_pylist()
-    for row, each in enumerate(found):
-        if each is not None and each.text != old_texts[row]:
-            old_texts[row], sizes[row] = each.text, len(each.text.encode())
-    columns = {"text": old_texts, "size_bytes": sizes}
+    """Put stand-ins for secrets, e-mail and IP addresses and count them.
+
+    A text that the scanner does not get through in time is dropped: it may hold anything.
+    """
+    found: dict[str, Redacted] = {}
+
+    def reason_to_drop(file_id: str, text: str) -> str | None:
+        try:
+            found[file_id] = redact(text)
+        except TimeoutError:
+            return "scan_timed_out"
+        return None
+
+    table = judge(table, "redaction", ("id", "text"), reason_to_drop)
+    results = [found.get(file_id) for file_id in table["id"].to_pylist()]
+    texts, sizes = table["text"].to_pylist(), table["size_bytes"].to_pylist()
+    for row, each in enumerate(results):
+        if each is not None and each.text != texts[row]:
+            texts[row], sizes[row] = each.text, len(each.text.encode())
+    columns = {"text": texts, "size_bytes": sizes}
     for name in ("num_secrets", "num_emails", "num_ips"):
-        columns[name] = [None if each is None else getattr(each, name) for each in found]
+        columns[name] = [None if each is None else getattr(each, name) for each in results]
     for name, values in columns.items():
         table = replace(table, name, values)
     return table
@@ -177,10 +191,19 @@ def hash_texts(table: pa.Table) -> pa.Table:
 
 
 def sign(table: pa.Table) -> tuple[pa.Table, pa.Table]:
-    """Return the table with `signature` for live rows, and their bands (schema `BANDS`)."""
-    texts = live(table, "text", str)
+    """Return the table with `signature` for live rows, and their bands (schema `BANDS`).
+
+    The comment at the top does not count: under one long licence header, short files that have
+    nothing else in common would be near duplicates.
+    """
+    texts, languages = live(table, "text", str), table["language"].to_pylist()
     rows = [row for row, text in enumerate(texts) if text is not None]
-    found = signatures([text.encode() for text in texts if text is not None])
+    codes = [
+        without_header(text, language).encode()
+        for text, language in zip(texts, languages, strict=True)
+        if text is not None
+    ]
+    found = signatures(codes)
     column: list[bytes | None] = [None] * len(texts)
     for row, signature, is_present in zip(rows, found.compact, found.present, strict=True):
         column[row] = signature.tobytes() if is_present else None

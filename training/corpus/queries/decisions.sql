@@ -44,9 +44,9 @@ union all
 select id, source, 'near_duplicates' as stage, 'similar_text' as reason, best as detail
 from near where place > 1
 union all
-select id, source, 'balance' as stage, 'over_project_cap' as reason, cast(null as varchar(16)) as detail
+select id, source, 'balance' as stage, 'over_project_cap' as reason, cast(null as string) as detail
 from projects where project_bytes > {project_bytes}
 union all
-select id, source, 'balance' as stage, 'over_language_cap' as reason, cast(null as varchar(16)) as detail
+select id, source, 'balance' as stage, 'over_language_cap' as reason, cast(null as string) as detail
 from languages where split = 'train' and language_bytes > {language_bytes}
 order by source, id
