@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from training.corpus.archives import ArchiveError, Member, read_members
-from training.corpus.recipe import Limits
+from training.corpus.limits import Limits
 
 if TYPE_CHECKING:
     from pathlib import Path
