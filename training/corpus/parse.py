@@ -5,9 +5,11 @@ from __future__ import annotations
 import multiprocessing
 from typing import TYPE_CHECKING
 
+from training.corpus.faults import MAX_ERROR_SHARE
 from training.corpus.parse_child import serve
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from multiprocessing.connection import Connection
     from multiprocessing.process import BaseProcess
 
@@ -15,8 +17,15 @@ if TYPE_CHECKING:
 class Parser:
     """Verdicts on texts, from a child process with a CPU limit per text."""
 
-    def __init__(self, limit_s: float) -> None:
+    def __init__(self, limit_s: float, max_error_share: Mapping[str, float] | None = None) -> None:
+        """Make a parser; its child starts with the first text.
+
+        Args:
+            limit_s: CPU seconds for one text.
+            max_error_share: By language, in place of `MAX_ERROR_SHARE`'s.
+        """
         self._limit_s = limit_s
+        self._limits = {**MAX_ERROR_SHARE, **(max_error_share or {})}
         self._child: BaseProcess | None = None
         self._pipe: Connection | None = None
 
@@ -44,7 +53,9 @@ class Parser:
         # Spawned, not forked: a fork would hold the other end of the pipe open itself.
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self._child = context.Process(target=serve, args=(theirs, self._limit_s), daemon=True)
+        self._child = context.Process(
+            target=serve, args=(theirs, self._limit_s, self._limits), daemon=True
+        )
         self._child.start()
         theirs.close()
         return self._pipe
