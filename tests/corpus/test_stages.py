@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pyarrow as pa
 import pytest
 
 from training.corpus.parse import Parser
-from training.corpus.stages import check_syntax, decode, hash_code, steps
-from training.corpus.tables import ANNOTATED
+from training.corpus.recipe import Rules
+from training.corpus.stages import check_syntax, decode, hash_texts, steps
+from training.corpus.tables import ANNOTATED, as_int64
 
 CODE = "def area(width, height):\n    return width * height\n"
 
@@ -56,13 +59,7 @@ def test_decoding_gives_lf_text_or_a_reason(
     assert row["content"] is None
     assert row["stage"] == ("decode" if reason else None)
     assert row["size_bytes"] == (len(content) if text is None else len(text.encode()))
-    assert (row["sha256"] is None) == (text is None)
-
-
-def test_line_ends_do_not_change_the_hash() -> None:
-    table = decode(table_of(("python", b"a = 1\r\nb = 2\r\n"), ("python", b"a = 1\nb = 2\n")))
-    first, second = table["sha256"].to_pylist()
-    assert first == second
+    assert row["num_lines"] == (None if text is None else text.count("\n") + 1)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +70,7 @@ def test_line_ends_do_not_change_the_hash() -> None:
         ("python", "x = '\ud83d'.encode()\n".replace("\ud83d", "\\ud83d"), ("python", None)),
         ("python", "(" * 3000 + ")" * 3000, ("python", "not_python3")),
         ("javascript", "const f = (a) => a + 1;\n", ("javascript", None)),
-        ("javascript", "<<<<<<< HEAD\n=======\n>>>>>>> x\n", ("javascript", "syntax_errors")),
+        ("javascript", "<<<<<<< HEAD\n=======\n>>>>>>> x\n", ("javascript", "merge_conflict")),
         ("tsx", "const a = <b>🙂</b>;\n", ("tsx", None)),
         ("c", "int add(int a, int b) { return a + b; }\n", ("c", None)),
         (
@@ -112,20 +109,19 @@ def test_a_text_that_takes_too_long_is_dropped_and_the_next_one_is_parsed() -> N
         parser.close()
 
 
-def test_the_code_hash_ignores_layout_and_comment_lines_only() -> None:
-    texts = (
-        "// one\nint a = 1;\n",
-        "/* two\n * lines */\nint  a=1;\r\n",
-        "int a = 2;\n",
-    )
-    table = hash_code(decode(table_of(*(("c", text.encode()) for text in texts))))
-    first, second, other = table["code_sha256"].to_pylist()
-    assert first == second != other
+def test_the_hash_is_that_of_the_final_text() -> None:
+    table = hash_texts(decode(table_of(("c", b"int a;\r\n"), ("c", b"int a;\n"), ("c", b"\0"))))
+    first, second, dropped = table.to_pylist()
+    expected = hashlib.sha256(b"int a;\n").hexdigest()
+    assert (first["sha256"], second["sha256"], dropped["sha256"]) == (expected, expected, None)
+    assert [row["file"] for row in (first, dropped)] == [
+        as_int64(row["id"]) for row in (first, dropped)
+    ]
 
 
 def test_a_dropped_row_is_left_alone_by_every_later_stage() -> None:
     table = table_of(("python", b"x\0"), ("python", CODE.encode()))
-    for step in steps(parse_limit_s=10.0):
+    for step in steps(Rules()):
         table = step.run(table)
     dropped, kept = table.to_pylist()
     assert (dropped["stage"], dropped["reason"], dropped["text"]) == ("decode", "nul_bytes", None)
@@ -134,7 +130,7 @@ def test_a_dropped_row_is_left_alone_by_every_later_stage() -> None:
 
 def test_stages_accept_a_table_without_rows() -> None:
     table = table_of()
-    for step in steps(parse_limit_s=10.0):
+    for step in steps(Rules()):
         table = step.run(table)
     assert table.num_rows == 0
     assert table.schema == ANNOTATED
