@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 ROOT = Path(__file__).parents[2]
-SAMPLE_S = 0.1
+SAMPLE_S = 0.2
 _PR_SET_CHILD_SUBREAPER = 36
 _ENDING_S = 30.0
 

@@ -2,7 +2,7 @@
 
     python -m bench.corpus.memory [--input DIR] [--megabytes 100,300,1000] [--jobs N]
 
-Memory is the proportional set size, sampled ten times a second: of all processes together, and the
+Memory is the proportional set size, sampled five times a second: of all processes together, and the
 largest of each role. The parent holds the queries' database and the components of near duplicates,
 workers hold batches, parsers one file. `FIMBLE_BENCHMARKS` switches decontamination on.
 """
