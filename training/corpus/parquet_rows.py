@@ -27,15 +27,17 @@ if TYPE_CHECKING:
     from training.corpus.limits import Limits
     from training.corpus.source import Columns
 
-PAGE_BYTES = 128_000_000
+PAGE_BYTES = 64_000_000
 """Largest page of the wanted columns; writers aim at 1 MB."""
-BATCH_BYTES = 128_000_000
+BATCH_BYTES = 64_000_000
 """Most that one batch of rows can decode to."""
 BATCH_ROWS = 1024
 RATIO = 100
 """Most times that the texts may be larger than the file; Zstandard brings code to a fifth."""
 ROW_BYTES = 16
 """Least bytes that a row takes in the file; below it the rows are a bomb."""
+LIST_PAGE_BYTES = 4_000_000
+"""Largest page of a list of licences."""
 LIST_VALUES = 64
 """Most licences that the rows of a group have on average."""
 LICENCE_CHARS = 1000
@@ -172,7 +174,7 @@ def _num_rows_at_once(table: _Table, group: int) -> int:
             continue
         pages = pages_of(table.path, chunk)
         is_list = name != chunk.path_in_schema
-        if pages.largest_bytes > (PAGE_BYTES >> 7 if is_list else PAGE_BYTES):
+        if pages.largest_bytes > (LIST_PAGE_BYTES if is_list else PAGE_BYTES):
             raise ArchiveError("archive_too_large")
         if is_list and pages.num_values > LIST_VALUES * (metadata.num_rows + 1):
             raise ArchiveError("archive_too_large")
