@@ -84,6 +84,10 @@ _EXCEPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
+_TABLES_OF_THEIR_OWN = frozenset({"css", "sql"})
+"""Languages whose tables are no lines of literals."""
+
+
 @cache
 def limits_for(language: str, limits: LineLimits) -> LineLimits:
     """Return the limits for one language: its exceptions, where `limits` has the default."""
@@ -245,10 +249,10 @@ def _reason_by_content(
     if comments < limits.min_comment_share:
         return "few_comments"
     digits = len(data.translate(None, _NOT_DIGIT)) / len(data)
-    is_candidate = language in {"sql", "css"} or content.may_be_table(
-        data, limits.max_data_share, num_lines, digits
+    may_be_table = language in _TABLES_OF_THEIR_OWN or (
+        language != "html" and content.may_be_table(data, limits.max_data_share, num_lines, digits)
     )
-    if is_candidate and (content.data_share(text, language, num_lines) > limits.max_data_share):
+    if may_be_table and (content.data_share(text, language, num_lines) > limits.max_data_share):
         return "data_only"
     return None
 
