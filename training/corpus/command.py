@@ -17,7 +17,7 @@ from training.corpus.card import Card, Findings, card_from_json, make_card
 from training.corpus.engine import LocalEngine
 from training.corpus.recipe import Caps, LicenceRules, Recipe, read_recipe
 from training.corpus.report.page import write_report
-from training.corpus.source import Source
+from training.corpus.source import UNKNOWN_LICENCE, Projects, Source
 from training.corpus.tables import short_hash
 
 if TYPE_CHECKING:
@@ -126,8 +126,8 @@ def build_directory(
     source = Source(
         directory=folder.name,
         project=folder.name or "root",
-        projects="top_folders",
-        licence=licence or "NOASSERTION",
+        projects=Projects.TOP_FOLDERS,
+        licence=licence or UNKNOWN_LICENCE,
     )
     recipe = Recipe(
         name="directory",

@@ -22,7 +22,9 @@ _FIRST_LINE = {"php": r"<\?php\b"}
 
 def without_header(text: str, language: str) -> str:
     """Return a text without the comments and blank lines before its first line of code."""
-    return text[_header(language).match(text).end() :]
+    header = _header(language).match(text)
+    assert header is not None, "it matches nothing as well"
+    return text[header.end() :]
 
 
 @cache

@@ -274,8 +274,9 @@ def build_digest(recipe: Recipe, rules: Rules, prepared: Sequence[Prepared]) -> 
     folder = Path(__file__).parent / "queries"
     queries = [folder / f"{name}.sql" for name in ("copies", "edges", "pairs", "decisions")]
     code = [code_digest(f"training.corpus.{name}", queries) for name in ("relations", "write")]
-    recipe_values = {**asdict(recipe), "decontamination": None}  # in the rules, by content
-    return digest_of([code, recipe_values, rules_digest(rules), folders])
+    values = asdict(recipe)
+    del values["decontamination"]  # it is in the rules, by content
+    return digest_of([code, values, rules_digest(rules), folders])
 
 
 def archive_of(path: Path) -> Archive:
