@@ -35,7 +35,7 @@ MAX_ERROR_SHARE: Mapping[str, float] = {
     "sql": 0.7,
 }  # fmt: skip
 """Share of bytes under ERROR nodes above which a file is dropped, by language. Measured on files of
-projects that compile; see `docs/corpus.md`."""
+projects that compile."""
 
 _LOOSE = frozenset({"c", "cpp", "html", "sql"})
 """Languages in which good files lack something that the grammar expects."""
