@@ -1,6 +1,7 @@
 """Optimisers and the schedule of their learning rates.
 
-Muon for the matrices of the blocks, AdamW for the embedding (which is the head) and the norms.
+Muon for the matrices of the blocks, AdamW for the embedding (which is the head) and the norms; or,
+to compare, AdamW for all of them.
 
 Source: Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks".
 """
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from training.recipe import ScheduleUnit
+from training.recipe import MatrixOptimiser, ScheduleUnit
 
 if TYPE_CHECKING:
     from torch import nn
@@ -20,45 +21,58 @@ if TYPE_CHECKING:
 
 
 class Optimisers:
-    """The two optimisers as one."""
+    """One optimiser or two, as one."""
 
     def __init__(self, model: nn.Module, config: OptimiserConfig) -> None:
         matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and ".layers." in n]
         chosen = {id(p) for p in matrices}
-        others = [p for p in model.parameters() if id(p) not in chosen]
-        is_cuda = next(model.parameters()).is_cuda
-        self._muon = torch.optim.Muon(
-            matrices,
-            lr=config.muon_lr,
-            weight_decay=config.muon_weight_decay,
-            momentum=config.muon_momentum,
-            adjust_lr_fn="original",
-        )
-        self._adamw = torch.optim.AdamW(
-            others,
+        groups: list[dict[str, Any]] = [
+            {
+                "params": [p for p in model.parameters() if id(p) not in chosen],
+                "weight_decay": config.adamw_weight_decay,
+            }
+        ]
+        self._parts: dict[str, torch.optim.Optimizer] = {}
+        match config.matrices:
+            case MatrixOptimiser.MUON:
+                self._parts["muon"] = _muon(matrices, config)
+            case MatrixOptimiser.ADAMW:
+                decay = config.adamw_matrix_weight_decay
+                groups.append({"params": matrices, "weight_decay": decay})
+        self._parts["adamw"] = torch.optim.AdamW(
+            groups,
             lr=config.adamw_lr,
             betas=(config.adamw_beta1, config.adamw_beta2),
-            weight_decay=config.adamw_weight_decay,
-            fused=is_cuda,
+            fused=next(model.parameters()).is_cuda,
         )
-        self._lrs = (config.muon_lr, config.adamw_lr)
+        self._lrs = {"muon": config.muon_lr, "adamw": config.adamw_lr}
 
     def step(self, factor: float) -> None:
         """Take one step with learning rates times `factor`, and drop the gradients."""
-        for optimiser, lr in zip((self._muon, self._adamw), self._lrs, strict=True):
+        for name, optimiser in self._parts.items():
             for group in optimiser.param_groups:
-                group["lr"] = lr * factor
+                group["lr"] = self._lrs[name] * factor
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what `load_state_dict` takes."""
-        return {"muon": self._muon.state_dict(), "adamw": self._adamw.state_dict()}
+        return {name: optimiser.state_dict() for name, optimiser in self._parts.items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore momentum and variance."""
-        self._muon.load_state_dict(state["muon"])
-        self._adamw.load_state_dict(state["adamw"])
+        for name, optimiser in self._parts.items():
+            optimiser.load_state_dict(state[name])
+
+
+def _muon(matrices: list[nn.Parameter], config: OptimiserConfig) -> torch.optim.Muon:
+    return torch.optim.Muon(
+        matrices,
+        lr=config.muon_lr,
+        weight_decay=config.muon_weight_decay,
+        momentum=config.muon_momentum,
+        adjust_lr_fn="original",
+    )
 
 
 def lr_factor(schedule: ScheduleConfig, *, step: int, elapsed_s: float) -> float:

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import pickle
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -76,7 +78,7 @@ def pretrain(recipe: PretrainRecipe, out: Path, *, clock: Clock | None = None) -
         run.train()
         return run.finish()
     finally:
-        run.devices.close()
+        run.close()
 
 
 class _Run:
@@ -145,6 +147,13 @@ class _Run:
         self.devices.barrier()
         return folder
 
+    def close(self) -> None:
+        """Leave the other processes, and end those that build an epoch which nobody will read."""
+        if self._builder is not None and self._builder.poll() is None:
+            os.killpg(self._builder.pid, signal.SIGTERM)
+            self._builder.wait()
+        self.devices.close()
+
     def _step(self, forward: TrainingForward, rows: EpochRows, start: int, factor: float) -> Tensor:
         """Take one step; return (4,) sums: nll, tokens, middle nll, middle tokens."""
         batch, devices = self.recipe.batch, self.devices
@@ -187,7 +196,8 @@ class _Run:
         plan = self.out / "rows" / "next.pickle"
         arguments = (self.recipe, self.documents, self._epoch_dir(epoch), epoch)
         plan.write_bytes(pickle.dumps(arguments))
-        return subprocess.Popen([sys.executable, "-m", "training.examples.background", str(plan)])
+        command = [sys.executable, "-m", "training.examples.background", str(plan)]
+        return subprocess.Popen(command, start_new_session=True)  # a group that can be ended whole
 
     def _epoch_dir(self, epoch: int) -> Path:
         return self.rows_dir / f"epoch-{epoch:04}"

@@ -16,6 +16,13 @@ class ScheduleUnit(StrEnum):
     STEPS = "steps"
 
 
+class MatrixOptimiser(StrEnum):
+    """What trains the matrices of the blocks."""
+
+    MUON = "muon"
+    ADAMW = "adamw"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelShape:
     """A Llama model with tied embeddings; names are those of its `config.json`."""
@@ -78,6 +85,8 @@ class ExampleConfig:
     """Share of rearranged chunks whose suffix is cut off, 0..1."""
     empty_prefix_rate: float = 0.03
     """Share of rearranged chunks whose prefix is cut off, 0..1."""
+    window_rate: float = 0.0
+    """Share of rearranged chunks cut to the window that the server would send, 0..1."""
     chunk_bytes: tuple[int, ...] = (6000, 4000, 2000)
     """Sizes of the chunks a document is cut into; one is drawn per chunk."""
     spans: SpanMix = field(default_factory=SpanMix)
@@ -90,6 +99,7 @@ class ExampleConfig:
             "repository_rate",
             "empty_suffix_rate",
             "empty_prefix_rate",
+            "window_rate",
         ):
             value = getattr(self, name)
             if not 0 <= value <= 1:
@@ -100,13 +110,17 @@ class ExampleConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OptimiserConfig:
-    """Muon for the matrices of the blocks, AdamW for embedding and norms."""
+    """Muon for the matrices of the blocks, AdamW for embedding and norms; or AdamW for all."""
 
+    matrices: MatrixOptimiser = MatrixOptimiser.MUON
     muon_lr: float = 0.02
     muon_weight_decay: float = 0.05
     muon_momentum: float = 0.95
     adamw_lr: float = 3e-3
     adamw_weight_decay: float = 0.0
+    """Of embedding and norms."""
+    adamw_matrix_weight_decay: float = 0.1
+    """Of the matrices, where AdamW trains them."""
     adamw_beta1: float = 0.9
     adamw_beta2: float = 0.95
     middle_weight: float = 1.0
@@ -161,7 +175,7 @@ class ValidationConfig:
     bytes_per_language: int = 100_000
     """Text for bits per byte."""
     cases_per_language: int = 100
-    """Infilling cases of each kind."""
+    """Infilling cases of each kind; each is asked with its suffix and without."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,13 +2,17 @@
 
 Bits per byte of plain text, and infilling by one forward pass: greedy decoding gives exactly the
 true middle if and only if every token of it is the most probable one after the true tokens before
-it, so exact match needs no generation.
+it, so exact match needs no generation. Bits per byte of the true middle, its end token left out,
+tell the same with far less noise. Every case is asked twice, with its suffix and without: what is
+gained is what the model makes of the text below the cursor.
 
-Shapes: B = rows, T = tokens of a row.
+Shapes: B = rows, T = tokens of a row, V = vocabulary.
 """
 
 from __future__ import annotations
 
+import functools
+import itertools
 import math
 from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
@@ -39,6 +43,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from torch import nn
 
+    from fimble.fim import Part
     from training.recipe import ValidationConfig
 
 CHUNK_BYTES = 4000
@@ -50,7 +55,7 @@ class Row(NamedTuple):
     """One measured text."""
 
     group: str
-    """`plain`, `line/spm`, `line/psm`, `block/spm`."""
+    """`plain`, or lines, order and suffix: `line/spm`, `line/psm/no_suffix`, `block/spm`..."""
     language: str
     ids: list[int]
     start: int
@@ -80,8 +85,9 @@ def validation_rows(
             found += list(_plain_rows(document, tokenizer))
             text_bytes[language] += sum(row.num_bytes for row in found)
         if wants_case and (infill := list(_infill_rows(document, tokenizer))):
-            found += infill
-            cases[language] += 1
+            fits = max(len(row.ids) for row in infill) <= context_tokens
+            found += infill if fits else []
+            cases[language] += fits
         rows += [row for row in found if len(row.ids) <= context_tokens]
     return rows
 
@@ -95,8 +101,17 @@ def _plain_rows(document: Document, tokenizer: Tokenizer) -> Iterator[Row]:
 
 
 def _infill_rows(document: Document, tokenizer: Tokenizer) -> Iterator[Row]:
-    """Yield a single-line case in both orders and a multi-line case, as the server would ask."""
+    """Yield a case within a line, in both orders, and one of several lines.
+
+    Each is asked as the server would, with its suffix and without; a place at the end of a file is
+    no case.
+    """
     rng = document_rng(_SEED, 2, document.doc_id)
+
+    @functools.cache
+    def encode(part: Part) -> list[int]:
+        return flat(encode_parts((part,), tokenizer))
+
     wanted = {"line": False, "block": True}
     for _ in range(40):
         span = line_span(document.text, rng)
@@ -104,66 +119,86 @@ def _infill_rows(document: Document, tokenizer: Tokenizer) -> Iterator[Row]:
         name = next((n for n, multi in wanted.items() if multi == ("\n" in middle)), None)
         if name is None or len(middle.strip()) < 3:
             continue
-        del wanted[name]
         around = window(document.text[: span.start], document.text[span.end :], WindowBudget())
+        if not around.suffix.strip():
+            continue
+        del wanted[name]
+        ending = [*encode(middle), END_ID]
         orders = (FimOrder.SPM, FimOrder.PSM) if name == "line" else (FimOrder.SPM,)
-        for order in orders:
+        for order, suffix in itertools.product(orders, (around.suffix, "")):
             parts = infill_prompt(
-                prefix=around.prefix, suffix=around.suffix, order=order, path=document.path
+                prefix=around.prefix, suffix=suffix, order=order, path=document.path
             )
-            prompt = flat(encode_parts(parts, tokenizer))
-            ids = [*prompt, *tokenizer.encode(middle, add_special_tokens=False).ids, END_ID]
-            yield Row(f"{name}/{order}", document.language, ids, len(prompt), len(middle.encode()))
+            prompt = flat([encode(part) for part in parts])
+            group = f"{name}/{order}" if suffix else f"{name}/{order}/no_suffix"
+            ids = [*prompt, *ending]
+            yield Row(group, document.language, ids, len(prompt), len(middle.encode()))
         if not wanted:
             return
 
 
 @torch.no_grad()
 def measure(
-    model: nn.Module, rows: list[Row], *, vocab_newline_ids: set[int], batch_tokens: int = 65_536
+    model: nn.Module, rows: list[Row], *, vocab_newline_ids: set[int], batch_tokens: int = 16_384
 ) -> dict[str, float]:
     """Return the scores of a model on `rows`.
 
-    `bits_per_byte/LANGUAGE` on plain text; per case group and language `exact_match/...`
-    (every token of the middle is the most probable one, and after the last one the model ends, or
-    in a single-line case starts a new line, where the server cuts), `stop_accuracy/...` (the end
-    token is the most probable one at the end); the mean over languages under `.../mean`.
+    `bits_per_byte/LANGUAGE` on plain text; per group of cases and language
+    `middle_bits_per_byte/...`, `exact_match/...` (every token of the middle is the most probable
+    one, and after the last one the model ends, or in a single-line case starts a new line, where
+    the server cuts), `stop_accuracy/...` (the end token is the most probable one at the end); the
+    mean over languages under `.../mean`.
     """
-    device = next(model.parameters()).device
-    newline = torch.tensor(sorted(vocab_newline_ids), device=device)
     scores: dict[str, list[float]] = defaultdict(list)
     nll: dict[str, float] = defaultdict(float)
     num_bytes: dict[str, int] = defaultdict(int)
     was_training = model.training
     model.eval()
     for batch in _batches(rows, batch_tokens):
-        ids_BT = _padded(batch).to(device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            logits_BTV = model(input_ids=ids_BT).logits[:, :-1]
-        targets_BT = ids_BT[:, 1:]
-        for index, row in enumerate(batch):
-            where = slice(row.start - 1 if row.start else 0, len(row.ids) - 1)
-            logits_NV = logits_BTV[index, where].float()
-            targets_N = targets_BT[index, where]
-            if row.group == "plain":
-                nll[row.language] += float(F.cross_entropy(logits_NV, targets_N, reduction="sum"))
-                num_bytes[row.language] += row.num_bytes
+        for row, targets in zip(batch, _targets(model, batch), strict=True):
+            is_plain = row.group == "plain"
+            key = "bits_per_byte" if is_plain else f"middle_bits_per_byte/{row.group}"
+            body = targets.nll if is_plain else targets.nll[:-1]
+            nll[f"{key}/{row.language}"] += float(body.sum())
+            num_bytes[f"{key}/{row.language}"] += row.num_bytes
+            if is_plain:
                 continue
-            best_N = logits_NV.argmax(-1)
-            is_body_right = bool((best_N[:-1] == targets_N[:-1]).all())
-            ends = int(best_N[-1]) == END_ID
-            ends_line = row.group.startswith("line") and bool(torch.isin(best_N[-1], newline))
-            scores[f"exact_match/{row.group}/{row.language}"].append(
-                float(is_body_right and (ends or ends_line))
-            )
-            scores[f"stop_accuracy/{row.group}/{row.language}"].append(float(ends))
+            last = int(targets.best[-1])
+            ends_line = row.group.startswith("line") and last in vocab_newline_ids
+            is_exact = bool(targets.is_best[:-1].all()) and (last == END_ID or ends_line)
+            scores[f"exact_match/{row.group}/{row.language}"].append(float(is_exact))
+            scores[f"stop_accuracy/{row.group}/{row.language}"].append(float(last == END_ID))
     model.train(was_training)
     result = {name: float(np.mean(values)) for name, values in scores.items()}
-    result |= {
-        f"bits_per_byte/{language}": nll[language] / num_bytes[language] / math.log(2)
-        for language in nll
-    }
+    result |= {name: nll[name] / num_bytes[name] / math.log(2) for name in nll}
     return {**result, **_means(result)}
+
+
+class _Targets(NamedTuple):
+    """What a model says of the tokens of one row that count."""
+
+    nll: np.ndarray
+    """Negative log-likelihood of each, in nats."""
+    best: np.ndarray
+    """The most probable token in the place of each."""
+    is_best: np.ndarray
+
+
+def _targets(model: nn.Module, batch: list[Row]) -> list[_Targets]:
+    """Return the counted targets of each row, by one forward pass and one transfer."""
+    device = next(model.parameters()).device
+    ids_BT = _padded(batch).to(device)
+    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+        logits_BTV = model(input_ids=ids_BT).logits[:, :-1]
+    targets_BT = ids_BT[:, 1:]
+    nll_BT = F.cross_entropy(
+        logits_BTV.flatten(0, 1).float(), targets_BT.flatten(), reduction="none"
+    ).view_as(targets_BT)
+    best_BT = logits_BTV.argmax(-1)
+    nll, best = nll_BT.cpu().numpy(), best_BT.cpu().numpy()
+    is_best = (best_BT == targets_BT).cpu().numpy()
+    places = [slice(max(row.start, 1) - 1, len(row.ids) - 1) for row in batch]
+    return [_Targets(nll[n, w], best[n, w], is_best[n, w]) for n, w in enumerate(places)]
 
 
 def newline_ids(tokenizer: Tokenizer) -> set[int]:

@@ -163,6 +163,31 @@ def test_an_example_that_is_too_long_loses_its_far_ends_and_never_its_middle(
             assert middle in text
 
 
+def test_examples_can_be_cut_to_the_window_that_the_server_sends(tokenizer: Tokenizer) -> None:
+    text = "".join(f"value_{n} = '👋 {n}'\n" for n in range(220))
+    config = ExampleConfig(
+        fim_rate=1.0, header_rate=0.0, spm_share=1.0, window_rate=1.0, chunk_bytes=(6000,)
+    )
+    budget, num_cut = WindowBudget(), 0
+    for epoch in range(20):
+        for example in examples(
+            Document(0, "p", "a.py", "python", text),
+            config=config,
+            tokenizer=tokenizer,
+            context_tokens=8192,
+            rng=document_rng(0, epoch, 0),
+        ):
+            ids = [int(token) for token in example.ids[:-1]]
+            places = [ids.index(MARK_IDS[m]) for m in (Mark.SUFFIX, Mark.PREFIX, Mark.MIDDLE)]
+            sections = zip([p + 1 for p in places], [*places[1:], len(ids)], strict=True)
+            suffix, prefix, middle = (tokenizer.decode(ids[a:b]) for a, b in sections)
+            assert prefix + middle + suffix in text
+            assert len(prefix.encode()) <= budget.prefix_bytes
+            assert len(suffix.encode()) <= budget.suffix_bytes
+            num_cut += len((prefix + middle + suffix).encode()) < 4000
+    assert num_cut > 5
+
+
 def test_draws_depend_on_seed_epoch_and_document_alone() -> None:
     first = [document_rng(1, 2, doc).integers(0, 1 << 60) for doc in (3, 4)]
     again = [document_rng(1, 2, doc).integers(0, 1 << 60) for doc in (4, 3)][::-1]

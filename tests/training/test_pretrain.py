@@ -16,10 +16,18 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer
 
 from training.examples.build import END_ID, MIDDLE_ID, PAD_ID
+from training.examples.shards import write_documents
 from training.model import TrainingForward, flops_per_token, middle_mask, new_model
-from training.optimiser import is_over, lr_factor
-from training.recipe import ModelShape, ScheduleConfig, ScheduleUnit
-from training.validation import Row, measure, newline_ids
+from training.optimiser import Optimisers, is_over, lr_factor
+from training.recipe import (
+    MatrixOptimiser,
+    ModelShape,
+    OptimiserConfig,
+    ScheduleConfig,
+    ScheduleUnit,
+    ValidationConfig,
+)
+from training.validation import Row, measure, newline_ids, validation_rows
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -176,6 +184,55 @@ def test_bits_per_byte_of_a_uniform_model_is_its_entropy() -> None:
     rows = [Row("plain", "python", list(range(100, 141)), 1, 80)]
     scores = measure(model, rows, vocab_newline_ids=set())
     assert scores["bits_per_byte/python"] == pytest.approx(40 * 9 / 80)
+
+
+def test_middle_bits_leave_out_the_prompt_and_the_end_token() -> None:
+    model = new_model(SHAPE, 512, seed=0)
+    torch.nn.init.zeros_(model.model.embed_tokens.weight)
+    rows = [Row("line/spm", "python", [70, 80, MIDDLE_ID, 100, 101, 102, END_ID], 3, 12)]
+    scores = measure(model, rows, vocab_newline_ids=set())
+    assert scores["middle_bits_per_byte/line/spm/python"] == pytest.approx(3 * 9 / 12)
+    assert "bits_per_byte/mean" not in scores
+
+
+def test_every_case_is_asked_with_its_suffix_and_without(
+    corpus: Path, tokenizer_path: Path, tmp_path: Path
+) -> None:
+    write_documents(corpus, "validation", tmp_path / "held-out.arrow")
+    config = ValidationConfig(bytes_per_language=1, cases_per_language=3)
+    rows = validation_rows(tmp_path / "held-out.arrow", tokenizer_path, config, context_tokens=4096)
+    groups = {row.group for row in rows if row.group.endswith("no_suffix")}
+    assert {"line/spm/no_suffix", "line/psm/no_suffix"} <= groups
+    for group in groups:
+        without = [row for row in rows if row.group == group]
+        full = [row for row in rows if row.group == group.removesuffix("/no_suffix")]
+        assert [row.ids[row.start :] for row in full] == [row.ids[row.start :] for row in without]
+        assert all(a.start > b.start for a, b in zip(full, without, strict=True))
+
+
+def test_adamw_trains_the_matrices_where_it_is_told_to() -> None:
+    config = OptimiserConfig(matrices=MatrixOptimiser.ADAMW, adamw_lr=0.1)
+    model, reference = (new_model(SHAPE, 512, seed=2) for _ in range(2))
+    chosen = {n for n, p in reference.named_parameters() if p.ndim == 2 and ".layers." in n}
+    groups = [
+        {"params": [p for n, p in reference.named_parameters() if n not in chosen]},
+        {
+            "params": [p for n, p in reference.named_parameters() if n in chosen],
+            "weight_decay": 0.1,
+        },
+    ]
+    expected = torch.optim.AdamW(groups, lr=0.05, betas=(0.9, 0.95), weight_decay=0.0)
+    for parameter, other in zip(model.parameters(), reference.parameters(), strict=True):
+        parameter.grad = torch.full_like(parameter, 0.3)
+        other.grad = parameter.grad.clone()
+    optimisers = Optimisers(model, config)
+    optimisers.step(0.5)
+    expected.step()
+    assert list(optimisers.state_dict()) == ["adamw"]
+    assert len(chosen) == 14
+    for parameter, other in zip(model.parameters(), reference.parameters(), strict=True):
+        assert torch.equal(parameter, other)
+        assert parameter.grad is None
 
 
 def test_the_schedule_warms_up_holds_and_decays_to_zero_by_the_clock() -> None:

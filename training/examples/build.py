@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from tokenizers import Tokenizer
 
+from fimble.context import WindowBudget, window
 from fimble.fim import FIMBLE, SPECIAL_TOKENS, FimOrder, Mark, Part, document_header, infill_prompt
 from training.examples.chunks import chunks
 from training.examples.spans import SpanKind, draw_span
@@ -99,6 +100,8 @@ def _transform(
         suffix = ""
     if rng.random() < config.empty_prefix_rate and kind is not SpanKind.EMPTY:
         prefix = ""
+    if config.window_rate and rng.random() < config.window_rate:
+        prefix, suffix = window(prefix, suffix, WindowBudget())
     order = FimOrder.SPM if rng.random() < config.spm_share else FimOrder.PSM
     parts = infill_prompt(
         prefix=prefix, suffix=suffix, order=order, path=path, repository=repository
