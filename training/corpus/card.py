@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from fimble.errors import InputError
@@ -163,6 +162,7 @@ def make_card(recipe: Recipe, findings: Findings, counts: Sequence[Path]) -> Car
     rows = pq.read_table(list(counts)).to_pylist()
     kept = [row for row in rows if row["stage"] is None]
     clusters = pq.read_table(findings.relations.clusters)["cluster"]
+    num_clusters = len(clusters.unique())
     sides = {(row["split"], row["project"]) for row in kept}
     return Card(
         name=recipe.name,
@@ -182,7 +182,7 @@ def make_card(recipe: Recipe, findings: Findings, counts: Sequence[Path]) -> Car
         redactions=Redactions(
             secrets=_total(kept, "secrets"), emails=_total(kept, "emails"), ips=_total(kept, "ips")
         ),
-        near_duplicates=Clusters(clusters=pc.count_distinct(clusters).as_py(), files=len(clusters)),
+        near_duplicates=Clusters(clusters=num_clusters, files=len(clusters)),
         benchmarks=findings.benchmarks,
         stages=_stage_counts(rows),
         sources=_source_cards(findings.prepared, rows),

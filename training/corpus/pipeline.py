@@ -14,7 +14,7 @@ import logging
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,10 +23,11 @@ import pyarrow.parquet as pq
 
 from fimble.errors import InputError
 from fimble.files import sha256_of
-from training.corpus import redaction
+from training.corpus import folders, redaction
 from training.corpus.archives import ArchiveError
 from training.corpus.digests import code_digest, digest_of, file_name
 from training.corpus.read import Reading, read_source
+from training.corpus.recipe import DecontaminationRules
 from training.corpus.source import Source
 from training.corpus.sources import FetchError, expand, fetch
 from training.corpus.stages import sign, steps
@@ -86,13 +87,16 @@ def fetch_all(
         except FetchError as error:
             return _skipped(source, error)
         downloads = tuple(archive_of(path) for path in paths)
-        rules = [asdict(recipe.limits), recipe.exclude, asdict(recipe.splits)]
+        rules = [asdict(recipe.limits), recipe.exclude, recipe.keep_out, asdict(recipe.splits)]
         digest = digest_of([code, asdict(source), rules, [asdict(each) for each in downloads]])
         folder = stages_dir / f"{digest[:16]}-{file_name(source.key)}"
         return Prepared(source=source, paths=paths, archives=downloads, folder=folder)
 
     with ThreadPoolExecutor(_DOWNLOADS_AT_ONCE) as pool:
         units = [unit for units in pool.map(units_of, recipe.sources) for unit in units]
+    keys = [unit.source.key for unit in units]
+    if twice := sorted({key for key in keys if keys.count(key) > 1}):
+        raise InputError(f"several entries of the recipe name {', '.join(twice)}; it must be one")
     return sorted(units, key=lambda unit: unit.source.key)
 
 
@@ -109,6 +113,7 @@ def read_all(recipe: Recipe, prepared: Sequence[Prepared], engine: Engine) -> li
                 source=each.source,
                 splits=recipe.splits,
                 exclude=(*recipe.exclude, *each.source.exclude),
+                keep_out=frozenset(recipe.keep_out),
                 limits=recipe.limits,
                 archives=each.paths,
             ),
@@ -270,20 +275,18 @@ def remove_stale(stages_dir: Path, used: set[Path]) -> None:
 
 def build_digest(recipe: Recipe, rules: Rules, prepared: Sequence[Prepared]) -> str:
     """Return the hash of everything that decides the corpus."""
-    folders = [each.folder.name if each.folder else None for each in prepared]
+    names = [each.folder.name if each.folder else None for each in prepared]
     folder = Path(__file__).parent / "queries"
     queries = [folder / f"{name}.sql" for name in ("copies", "edges", "pairs", "decisions")]
     code = [code_digest(f"training.corpus.{name}", queries) for name in ("relations", "write")]
-    values = asdict(recipe)
-    del values["decontamination"]  # it is in the rules, by content
-    return digest_of([code, values, rules_digest(rules), folders])
+    # Benchmarks are in the rules, by content.
+    values = asdict(replace(recipe, decontamination=DecontaminationRules()))
+    return digest_of([code, values, rules_digest(rules), names])
 
 
 def archive_of(path: Path) -> Archive:
     """Return name, size and hash of a file or folder."""
     if path.is_file():
         return Archive(name=path.name, size_bytes=path.stat().st_size, sha256=sha256_of(path))
-    files = sorted(file for file in path.rglob("*") if file.is_file() and not file.is_symlink())
-    hashes = [(file.relative_to(path).as_posix(), sha256_of(file)) for file in files]
-    size_bytes = sum(file.stat().st_size for file in files)
-    return Archive(name=path.name, size_bytes=size_bytes, sha256=digest_of(hashes))
+    found = folders.digest(path)
+    return Archive(name=path.name, size_bytes=found.size_bytes, sha256=found.sha256)
