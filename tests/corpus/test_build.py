@@ -259,6 +259,22 @@ def test_one_folder_needs_no_recipe(world: Path) -> None:
     assert card.kept.files == 2
 
 
+def test_ones_own_code_has_projects_by_folder_and_no_licence_filter(tmp_path: Path) -> None:
+    for name in ("billing", "search", "web"):
+        plant(
+            tmp_path / "code" / name,
+            {"src/a.py": python_code(len(name)), "gpl.py": GPL + python_code(60 + len(name))},
+        )
+    plant(tmp_path / "code", {"setup.py": python_code(40), ".cache/x.py": python_code(41)})
+    card = build_directory(tmp_path / "code", tmp_path / "out")
+    sides = dict(rows(tmp_path / "out", "files", "project, split"))
+    assert set(sides) == {"billing", "search", "web", "code", ".cache"}
+    assert sorted(sides.values()) == ["train"] * 4 + ["validation"]
+    assert ("web/gpl.py", "NOASSERTION") in rows(tmp_path / "out", "files", "path, licence")
+    assert card.projects == {"train": 4, "validation": 1}
+    assert card.dropped.files == 0
+
+
 def test_hostile_archives_are_skipped_and_nothing_leaves_the_output(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
