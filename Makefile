@@ -7,13 +7,17 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 export HF_HUB_OFFLINE := 1
 export ORT_DISABLE_TELEMETRY := 1
 
-.PHONY: demo test check fix bench bench-corpus clean
+.PHONY: demo test spark-test check fix bench bench-corpus clean
 
 demo: $(VENV)/.analyst  ## ghost text from the shipped model, in real editor sessions
 	$(BIN)/python -m bench.demo
 
 test: $(VENV)/.dev  ## every test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+
+SPARK := build/spark
+spark-test: $(SPARK)/.ready  ## that Apache Spark itself builds the same corpus; needs Java
+	$(SPARK)/bin/python -m pytest tests/corpus/test_engines.py
 
 check: $(VENV)/.dev  ## lint, format, types, import rules
 	$(BIN)/ruff check
@@ -53,4 +57,10 @@ $(PEER)/.ready: pyproject.toml constraints.txt bench/corpus/datatrove.txt
 	grep -v '^xxhash==' constraints.txt > $(PEER)/constraints.txt
 	$(PEER)/bin/python -m pip install --quiet --disable-pip-version-check \
 		--constraint $(PEER)/constraints.txt --requirement bench/corpus/datatrove.txt --editable '.[corpus]'
+	touch $@
+
+$(SPARK)/.ready: pyproject.toml constraints.txt
+	test -x $(SPARK)/bin/python || $(PYTHON) -m venv $(SPARK)
+	$(SPARK)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+		--editable '.[corpus]' 'pyspark[connect]==4.2.0' psutil pytest pytest-asyncio pytest-timeout
 	touch $@
