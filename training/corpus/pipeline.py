@@ -87,7 +87,10 @@ def fetch_all(
         except FetchError as error:
             return _skipped(source, error)
         downloads = tuple(archive_of(path) for path in paths)
-        rules = [asdict(recipe.limits), recipe.exclude, recipe.keep_out, asdict(recipe.splits)]
+        # Another project's split must not make this source be read again.
+        one = recipe.splits.of(source.project_name)
+        splits = asdict(recipe.splits) if source.many_projects else one.value
+        rules = [asdict(recipe.limits), recipe.exclude, recipe.keep_out, splits]
         digest = digest_of([code, asdict(source), rules, [asdict(each) for each in downloads]])
         folder = stages_dir / f"{digest[:16]}-{file_name(source.key)}"
         return Prepared(source=source, paths=paths, archives=downloads, folder=folder)
