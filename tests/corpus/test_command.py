@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import ast
 import json
 import os
 import subprocess
@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from training.corpus.card import card_from_json
-from training.corpus.pipeline import code_digest
+from training.corpus.digests import _plain_tree, _reachable, code_digest
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from types import ModuleType
 
 
 def fimble(*arguments: str, cache: Path) -> subprocess.CompletedProcess[str]:
@@ -55,8 +54,9 @@ def test_a_folder_becomes_a_corpus_and_its_card_is_printed(tmp_path: Path) -> No
     [
         (["no-such.toml", "--out", "o"], "fimble: cannot read no-such.toml"),
         (["--out", "o"], "fimble: give either a recipe or --source DIR"),
-        (["--source", ".", "--out", "o"], "fimble: --source needs --licence"),
-        (["--source", "no-such", "--licence", "MIT", "--out", "o"], "(no_such_directory)"),
+        (["recipe.toml", "--licence", "MIT", "--out", "o"], "fimble: --licence goes with --source"),
+        (["--source", "no-such", "--out", "o"], "no-such is no folder"),
+        (["--source", ".", "--out", "o", "--engine", "abacus"], "invalid choice: 'abacus'"),
         (["--source", ".", "--licence", "MIT", "--out", "o", "--jobs", "0"], "jobs is 0"),
     ],
 )
@@ -71,16 +71,37 @@ def test_bad_input_is_exit_code_2_and_one_message(
     assert done.stdout == ""
 
 
-def module_of(path: Path, text: str) -> ModuleType:
-    path.write_text(text, encoding="utf-8")
-    spec = importlib.util.spec_from_file_location("planted", path)
-    assert spec is not None
-    return importlib.util.module_from_spec(spec)
+def plant_package(folder: Path, name: str, rules: str) -> None:
+    """Plant a package whose module `stage` imports `rules`."""
+    package = folder / name
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "stage.py").write_text(
+        "from typing import TYPE_CHECKING\n"
+        f"from {name} import rules\n"
+        f"if TYPE_CHECKING:\n    from {name}.unused import Nothing\n",
+        encoding="utf-8",
+    )
+    (package / "rules.py").write_text(rules, encoding="utf-8")
+    (package / "unused.py").write_text(rules, encoding="utf-8")
 
 
-def test_better_words_in_the_code_repeat_no_stage_and_another_rule_does(tmp_path: Path) -> None:
-    path = tmp_path / "rules.py"
-    first = code_digest([module_of(path, '"""Rules."""\nLIMIT = 10\n')])
-    words = code_digest([module_of(path, '"""Better words."""\n\n# Why.\nLIMIT  =  10\n')])
-    other = code_digest([module_of(path, '"""Rules."""\nLIMIT = 11\n')])
-    assert first == words != other
+def test_the_code_that_a_stage_imports_decides_and_its_words_do_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    reached = _reachable("training.corpus.stages")
+    assert {"training.corpus.faults", "training.corpus.shingles", "fimble.languages"} <= set(
+        reached
+    )
+    assert "training.corpus.pipeline" not in reached
+    words = '"""Better words."""\n\n# Why.\nLIMIT  =  10\n'
+    for name, rules in (("one", "LIMIT = 10\n"), ("two", words), ("three", "LIMIT = 11\n")):
+        plant_package(tmp_path, f"planted_{name}", rules)
+    trees = {
+        name: ast.dump(_plain_tree(_reachable(f"planted_{name}.stage")[f"planted_{name}.rules"]))
+        for name in ("one", "two", "three")
+    }
+    assert trees["one"] == trees["two"] != trees["three"]
+    assert not any("unused" in module for module in _reachable("planted_one.stage"))
+    assert code_digest("planted_one.stage") != code_digest("planted_three.stage")

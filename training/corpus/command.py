@@ -123,6 +123,8 @@ def build_directory(
         InputError: There is no such folder, or no file of it remains.
     """
     folder = folder.resolve()
+    if not folder.is_dir():
+        raise InputError(f"--source {folder} is no folder")
     source = Source(
         directory=folder.name,
         project=folder.name or "root",

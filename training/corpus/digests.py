@@ -52,10 +52,11 @@ def code_digest(module: str, data: Sequence[Path] = ()) -> str:
 def _reachable(module: str) -> dict[str, Path]:
     """Return the names and files of a module and of ours that it imports, directly or not."""
     found: dict[str, Path] = {}
+    ours = {"fimble", "training", module.partition(".")[0]}
     names = [module]
     while names:
         name = names.pop()
-        path = _file_of(name)
+        path = _file_of(name) if name.partition(".")[0] in ours else None
         if path is not None and name not in found:
             found[name] = path
             names += _imports(path)
@@ -64,11 +65,9 @@ def _reachable(module: str) -> dict[str, Path]:
 
 @cache
 def _file_of(module: str) -> Path | None:
-    """Return the file of a module of ours; None if it is a package or no module."""
-    if module.partition(".")[0] not in {"fimble", "training"} or "." not in module:
-        return None
+    """Return the file of a module in a package; None if it is a package or no module."""
     package, _, name = module.rpartition(".")
-    spec = find_spec(package)
+    spec = find_spec(package) if package else None
     folders = spec.submodule_search_locations if spec is not None else None
     path = Path(next(iter(folders or [""]))) / f"{name}.py"
     return path if path.is_file() else None

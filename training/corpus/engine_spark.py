@@ -9,6 +9,7 @@ Source: `mapInArrow` and `spark.sql` as in the reference of PySpark 4.
 
 from __future__ import annotations
 
+import os
 import pickle
 from typing import TYPE_CHECKING, TypeVar
 
@@ -85,10 +86,15 @@ def session() -> SparkSession:
     """Return the session that the environment describes (`SPARK_REMOTE`, `spark-defaults.conf`).
 
     Raises:
-        InputError: PySpark is not installed.
+        InputError: PySpark is not installed, or the session cannot be had.
     """
     try:
+        from pyspark.errors import PySparkException
         from pyspark.sql import SparkSession
     except ImportError as error:
         raise InputError("the Spark engine needs PySpark: pip install 'fimble[spark]'") from error
-    return SparkSession.builder.appName("fimble corpus build").getOrCreate()
+    try:
+        return SparkSession.builder.appName("fimble corpus build").getOrCreate()
+    except PySparkException as error:
+        where = os.environ.get("SPARK_REMOTE", "the default master")
+        raise InputError(f"no Spark session at {where}: {error}") from error
