@@ -41,7 +41,7 @@ class Build:
         self.find_near()
         self.write()
         num_copies = sum(
-            path.stat().st_size // 4 for path in (self.out / "exact-found").rglob("*.dup")
+            path.stat().st_size // 4 for path in (self.out / "exact-found").rglob("*.c4_dup")
         )
         num_filtered = _num_rows(self.out / "filtered")
         return {
