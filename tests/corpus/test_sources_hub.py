@@ -102,6 +102,8 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     hub = Hub()
     monkeypatch.setenv("HF_ENDPOINT", hub.url)
     monkeypatch.setenv("HF_HUB_DISABLE_TELEMETRY", "1")
+    # Tests run offline; this hub is on the same machine.
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     yield hub
     hub.close()
 
@@ -193,7 +195,7 @@ except FetchError as error:
 def in_a_process(folder: Path, files: str, **variables: str) -> str:
     """Return what the code above prints; the client reads its variables when it is imported."""
     command = [sys.executable, "-c", CODE, str(folder), COMMIT, files]
-    environment = {**os.environ, **variables}
+    environment = {**os.environ, "HF_HUB_OFFLINE": "0", **variables}
     done = subprocess.run(
         command, env=environment, capture_output=True, text=True, check=True, timeout=150
     )
