@@ -14,7 +14,7 @@ union all
 select id, source, project, path, language, size_bytes, num_lines, stage, reason, detail, place
 from (
     select
-        id, source, project, path, language, size_bytes, num_lines, 'redaction' as stage,
+        id, source, project, path, language, size_bytes, num_lines, 'stand_in' as stage,
         kind as reason, detail,
         row_number() over (partition by kind, language order by id) as place
     from (

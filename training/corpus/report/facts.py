@@ -170,7 +170,10 @@ def _gather(relations: Mapping[str, Sequence[Path]], engine: Engine, scratch: Pa
         picks=picks,
         texts={each.id: _without_secrets(each) for each in texts},
         cluster_sizes=rows(ClusterSize, "report_cluster_sizes", "clusters", "outcomes"),
-        members=rows(Member, "report_cluster_members", "clusters", "outcomes"),
+        members=sorted(
+            rows(Member, "report_cluster_members", "clusters", "outcomes"),
+            key=lambda member: (-member.cluster_files, member.cluster, member.place),
+        ),
     )
 
 
@@ -192,16 +195,19 @@ def _wanted(picks: Iterable[Pick]) -> pa.Table:
     return pa.table({"id": pa.array(sorted(ids), pa.string())})
 
 
+STAND_IN = "stand_in"
+"""Stage of a `Pick` that is kept and shown for its stand-ins."""
 COPIES = frozenset(("exact_duplicates", "near_duplicates"))
 """Stages whose detail is the id of the copy that is kept."""
 
 
 def _rows(kind: type[Row], paths: Sequence[Path]) -> list[Row]:
+    """Return the rows of an answer, ascending: an engine may spread them over files as it likes."""
     found: list[Row] = []
     for path in paths:
         columns = pq.read_table(path, columns=list(kind._fields)).to_pydict()
         found += map(kind._make, zip(*(columns[name] for name in kind._fields), strict=True))
-    return found
+    return sorted(found, key=lambda row: [(value is not None, value) for value in row])
 
 
 def _without_secrets(shown: Text) -> Text:

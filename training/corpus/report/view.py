@@ -6,7 +6,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
 from training.corpus.report.excerpts import Excerpt, diff, excerpt, line_with_stand_in
-from training.corpus.report.facts import COPIES
+from training.corpus.report.facts import COPIES, STAND_IN
 from training.corpus.report.figures import bin_tables, cluster_plot, length_rows, rank_plot
 from training.corpus.report.findings import findings
 from training.corpus.report.summary import (
@@ -168,7 +168,7 @@ def _stand_ins(facts: Facts) -> list[StandIn]:
     found: list[StandIn] = []
     for pick in facts.picks:
         shown = facts.texts.get(pick.id)
-        if pick.stage == "redaction" and shown and shown.text:
+        if pick.stage == STAND_IN and shown and shown.text:
             line = line_with_stand_in(shown.text, pick.reason)
             if line is not None:
                 found.append(StandIn(pick.reason, pick, line))
