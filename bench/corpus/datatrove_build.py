@@ -131,12 +131,12 @@ class Build:
         from datatrove.pipeline.dedup.minhash import MinhashDedupSignature
         from datatrove.utils.word_tokenizers import SpaCyTokenizer
 
-        from bench.corpus.datatrove_steps import OurWords
+        from bench.corpus.datatrove_steps import HeaderCutter, OurWords
 
         step = MinhashDedupSignature(str(self.out / "signatures"), self.config())
         # "xx" is the cheapest of its tokenizers; the default, "en", knows English on top of it.
         step.word_tokenizer = OurWords() if self.words == "ours" else SpaCyTokenizer("xx")
-        self.execute("sign", [*self.without_copies(), step], self.num_shards)
+        self.execute("sign", [*self.without_copies(), HeaderCutter(), step], self.num_shards)
 
     def find_near(self) -> None:
         """Find files that share a band, and join them to clusters."""

@@ -14,6 +14,7 @@ from datatrove.pipeline.filters.base_filter import BaseFilter
 from datatrove.utils.word_tokenizers import WordTokenizer
 
 from training.corpus import filters, licence
+from training.corpus.headers import without_header
 from training.corpus.parse import Parser
 from training.corpus.recipe import Rules
 
@@ -68,6 +69,17 @@ class SyntaxFilter(BaseFilter):
         language, reason = _parser().verdict(doc.metadata["language"], doc.text)
         doc.metadata["language"] = language
         return _verdict(reason)
+
+
+class HeaderCutter(BaseFilter):
+    """Keeps every text, without the comment at its top, which says little about likeness."""
+
+    name = "header"
+
+    def filter(self, doc: Document) -> bool:
+        """See `BaseFilter.filter`."""
+        doc.text = without_header(doc.text, doc.metadata["language"])
+        return True
 
 
 def _verdict(reason: str | None) -> bool | tuple[bool, str]:
