@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from training.corpus.source import Source
 from training.corpus.clients import FetchError
+from training.corpus.source import Source
 from training.corpus.sources import fetch
 
 if TYPE_CHECKING:
