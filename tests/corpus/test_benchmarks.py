@@ -21,6 +21,7 @@ from training.corpus.benchmarks import (
     BenchmarkIndex,
     Problem,
     build_index,
+    files_at,
     read_benchmarks,
 )
 
@@ -215,6 +216,16 @@ def test_every_format_gives_the_strings_of_its_rows(tmp_path: Path, name: str) -
         Problem(task_id=f"{name}:Own/7", texts=("one 🙂", "two", "three")),
         Problem(task_id=f"{name}:8", texts=("one 🙂", "two", "three")),
     ]
+
+
+def test_a_folder_is_searched_for_every_format_that_can_be_read(tmp_path: Path) -> None:
+    names = ("a.json", "a.json.gz", "a.jsonl", "a.jsonl.gz", "a.parquet", "inner/a.txt")
+    (tmp_path / "inner").mkdir()
+    for name in (*names, "LICENSE", "a.jsonl.part"):
+        (tmp_path / name).write_bytes(b"x")
+    assert files_at(tmp_path) == [tmp_path / name for name in names]
+    with pytest.raises(InputError, match="holds no benchmark text"):
+        files_at(tmp_path / "LICENSE")
 
 
 def test_a_folder_gives_all_its_benchmark_files_and_a_text_file_is_one_problem(

@@ -106,20 +106,30 @@ def read_benchmarks(paths: Sequence[Path]) -> list[Problem]:
     """
     problems: list[Problem] = []
     for path in paths:
-        files = [path] if path.is_file() else sorted(_files_in(path))
-        found = [problem for file in files for problem in _problems_of(file)]
+        found = [problem for file in files_at(path) for problem in _problems_of(file)]
         if not any(problem.texts for problem in found):
-            raise InputError(
-                f"{path} holds no benchmark text; files must end in {', '.join(_SUFFIXES)}"
-            )
+            raise _no_text_at(path)
         problems += found
     return problems
 
 
-def _files_in(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        raise InputError(f"benchmark file or folder {folder} does not exist")
-    return [path for path in folder.rglob("*") if path.is_file() and path.name.endswith(_SUFFIXES)]
+def files_at(place: Path) -> list[Path]:
+    """Return a benchmark file itself, or those of a folder at any depth, in order.
+
+    Raises:
+        InputError: There is no such file or folder, or no benchmark in it.
+    """
+    if not place.exists():
+        raise InputError(f"benchmark file or folder {place} does not exist")
+    inside = sorted(place.rglob("*")) if place.is_dir() else [place]
+    files = [path for path in inside if path.is_file() and path.name.endswith(_SUFFIXES)]
+    if not files:
+        raise _no_text_at(place)
+    return files
+
+
+def _no_text_at(place: Path) -> InputError:
+    return InputError(f"{place} holds no benchmark text; files must end in {', '.join(_SUFFIXES)}")
 
 
 def _problems_of(path: Path) -> Iterator[Problem]:

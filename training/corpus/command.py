@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fimble import paths
-from fimble.errors import ConfigError, InputError
+from fimble.errors import InputError
 from fimble.files import write_json, write_whole
 from training.corpus import pipeline, relations, tracking
 from training.corpus.attribution import attribution
+from training.corpus.benchmarks import files_at
 from training.corpus.card import Card, Findings, card_from_json, make_card
 from training.corpus.engine import LocalEngine
 from training.corpus.recipe import Caps, LicenceRules, Recipe, read_recipe
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 _ENGINES = ("local", "spark")
-_BENCHMARK_SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".parquet")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -200,24 +200,14 @@ def _benchmarks(recipe: Recipe, recipe_dir: Path) -> tuple[Path, ...]:
     """Return the benchmark files that must not be in the corpus, in order.
 
     Raises:
-        ConfigError: A path of the recipe is not there, or holds no benchmark.
+        InputError: A path is not there, or holds no benchmark.
     """
     if not recipe.decontamination.enabled:
         return ()
     places = [recipe_dir / path for path in recipe.decontamination.benchmarks]
     if variable := os.environ.get("FIMBLE_BENCHMARKS"):
         places.append(Path(variable).expanduser())
-    found: set[Path] = set()
-    for place in places:
-        inside = sorted(place.rglob("*")) if place.is_dir() else [place]
-        files = [path for path in inside if path.name.endswith(_BENCHMARK_SUFFIXES)]
-        if not files or not all(path.is_file() for path in files):
-            raise ConfigError(
-                f"decontamination: {place} holds no benchmark; "
-                f"it must be a file or folder of {', '.join(_BENCHMARK_SUFFIXES)}"
-            )
-        found.update(path.resolve() for path in files)
-    return tuple(sorted(found))
+    return tuple(sorted({path.resolve() for place in places for path in files_at(place)}))
 
 
 def _finished(path: Path, digest: str) -> Card | None:
