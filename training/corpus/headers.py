@@ -7,16 +7,11 @@ from functools import cache
 
 from fimble.languages import by_name
 
-# What starts and ends a comment of several lines, by languages that have it.
-_BLOCK_COMMENTS = (
-    (r"/\*.*?\*/", frozenset({
-        "javascript", "typescript", "tsx", "java", "go", "rust", "c", "cpp", "csharp", "php",
-        "kotlin", "scala", "sql", "css",
-    })),
-    (r"<!--.*?-->", frozenset({"html"})),
-    (r"--\[\[.*?\]\]", frozenset({"lua"})),
-    (r"^=begin\b.*?^=end\b[^\n]*", frozenset({"ruby"})),
-)  # fmt: skip
+# Besides what `fimble.languages` says of a language.
+_OTHER_COMMENTS = {
+    "php": r"#(?!\[)[^\n]*",  # `#[` starts an attribute
+    "ruby": r"^=begin\b.*?^=end\b[^\n]*",
+}
 _FIRST_LINE = {"php": r"<\?php\b"}
 
 
@@ -31,12 +26,14 @@ def without_header(text: str, language: str) -> str:
 def _header(language: str) -> re.Pattern[str]:
     row = by_name(language)
     assert row is not None, "the language was found by its row"
-    comments = [pattern for pattern, languages in _BLOCK_COMMENTS if language in languages]
-    if row.line_comment and row.line_comment not in {"/*", "<!--"}:
+    comments = [r"\A#![^\n]*"]
+    if row.block_comment is not None:
+        start, end = map(re.escape, row.block_comment)
+        comments.append(f"{start}.*?{end}")
+    if row.line_comment:
         comments.append(f"{re.escape(row.line_comment)}[^\\n]*")
-    if language == "php":
-        comments.append(r"#(?!\[)[^\n]*")
-    comments.append(r"\A#![^\n]*")
+    if language in _OTHER_COMMENTS:
+        comments.append(_OTHER_COMMENTS[language])
     first_line = f"(?:{_FIRST_LINE[language]})?" if language in _FIRST_LINE else ""
     # Possessive: a comment that never ends must not be tried at every length.
     return re.compile(rf"{first_line}(?:\s++|{'|'.join(comments)})*+", re.DOTALL | re.MULTILINE)
