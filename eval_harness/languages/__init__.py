@@ -1,0 +1,1 @@
+"""One file a language: how a program is compiled, run and judged."""

@@ -1,0 +1,1 @@
+"""Benchmarks as data: what is asked, and how an answer becomes a program."""
