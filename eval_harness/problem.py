@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from fimble.fim import Snippet
+
 
 class Kind(StrEnum):
     """How a model is asked."""
@@ -24,6 +26,22 @@ class Extent(StrEnum):
     """As much as the model says, until its end token."""
     BLOCK = "block"
     """To the end of the block that the prompt leaves open: a function's body."""
+
+
+class Style(StrEnum):
+    """How the tests are written, where a language knows several ways."""
+
+    PROGRAM = "program"
+    """The whole is a program: it comes to its normal end where the answer is right."""
+    CHECK = "check"
+    """Python: statements that call the candidate's functions and assert."""
+    CONSOLE_ASSERT = "console_assert"
+    """JavaScript: `console.assert`, which of itself fails nothing."""
+    GO_TEST = "go_test"
+    """Go: `func TestX(t *testing.T)`. The header is the tests' own `package` and `import`; the
+    prompt may import, too, and the answer may use what nobody imported: the judge mends that."""
+    RUST_TEST = "rust_test"
+    """Rust: `#[cfg(test)] mod tests`; there is no `main`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,13 +68,25 @@ class Problem:
     entry_point: str = ""
     """Function that the tests call; empty where the program runs by itself."""
     style: str = ""
-    """What the language must know of how the tests are written, such as `check` or `go_test`."""
+    """How the tests are written: a `Style`; empty is `PROGRAM`."""
     canonical: str | None = None
     """The true answer, where there is one."""
     stops: tuple[str, ...] = ()
     """Texts that end an answer, besides what `extent` says."""
     path: str = ""
     """Path of the file within its project, as prompts name it."""
+    project: str = ""
+    """Key of the suite's `workspaces`: the other files that the project has."""
+    context: tuple[Snippet, ...] = ()
+    """Code of other files that the benchmark itself puts before the prompt, the most important
+    last."""
+    variant: str = ""
+    """What was held out, where a suite asks in several ways: `line`, `lines`, `node`, `block`."""
+
+    @property
+    def key(self) -> str:
+        """Return what tells the problem from all others of its suite."""
+        return f"{self.language}/{self.problem_id}"
 
     def candidate(self, answer: str) -> str:
         """Return the program without its tests: all that a candidate may read."""
