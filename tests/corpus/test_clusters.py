@@ -219,6 +219,8 @@ def test_planted_near_duplicates_are_found_and_no_other_file_is_dropped(language
     right = [number for number in dropped if nearest[number] >= 0.7]
     assert len(dropped) >= 200
     assert len(right) >= 0.95 * len(dropped)
+    near = sum(exact.get(pair, 0.0) >= 0.7 for pair in pairs)
+    assert near >= 0.95 * len(pairs)
     # An estimate errs by 0.02, so a pair just below the threshold may pass; none far below does.
     assert min(exact.get(pair, 0.0) for pair in pairs) >= 0.65
     # No cluster joins mutations of two originals.
@@ -226,22 +228,12 @@ def test_planted_near_duplicates_are_found_and_no_other_file_is_dropped(language
     assert all(node // family == top // family for node, top in root.items())
 
 
-@pytest.mark.slow
-def test_the_pairs_of_all_languages_together_are_near_duplicates() -> None:
-    # Language by language the share hangs on how many planted pairs lie near 0.7: in CSS and Bash,
-    # where every third does, it is below 0.95, in all others above 0.97.
-    outcomes = [outcome_of(language.name) for language in LANGUAGES]
-    exact = [each.exact.get(pair, 0.0) for each in outcomes for pair in each.pairs]
-    assert len(exact) >= 9_000
-    assert sum(jaccard >= 0.7 for jaccard in exact) >= 0.95 * len(exact)
-
-
 def test_edges_whose_signatures_differ_are_taken_out_and_the_others_get_their_estimate() -> None:
     compact = np.zeros((3, 256), dtype=np.uint8)
-    compact[1, :77] = 1  # 179 equal bytes of 256: 0.698 after the correction
-    compact[2, :76] = 1  # 180 equal bytes
+    compact[1, :73] = 1  # 183 equal bytes of 256: 0.714 after the correction
+    compact[2, :72] = 1  # 184 equal bytes: 0.718
     table = verified(edge_table([0, 0], [1, 2], compact))
-    assert table.to_pylist() == [{"a": 0, "b": 2, "estimate": (180 - 1) / 255}]
+    assert table.to_pylist() == [{"a": 0, "b": 2, "estimate": (184 - 1) / 255}]
     assert table.column_names == ["a", "b", "estimate"]
 
 
@@ -254,7 +246,7 @@ def test_a_lower_threshold_keeps_more_edges() -> None:
     compact = np.zeros((2, 256), dtype=np.uint8)
     compact[1, :128] = 1
     table = edge_table([0], [1], compact)
-    assert [verified(table, threshold).num_rows for threshold in (0.49, 0.51)] == [1, 0]
+    assert [verified(table, threshold).num_rows for threshold in (0.48, 0.49)] == [1, 0]
 
 
 def test_components_are_those_of_a_plain_union_find_whatever_the_order_of_the_edges() -> None:

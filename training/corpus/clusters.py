@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from training.corpus.minhash import NUM_PERMUTATIONS, THRESHOLD, estimates
+from training.corpus.minhash import MARGIN, NUM_PERMUTATIONS, THRESHOLD, estimates
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,14 +30,15 @@ def verified(edges: pa.Table, threshold: float = THRESHOLD) -> pa.Table:
     Args:
         edges: Columns `a` and `b`, and their compact signatures `signature_a` and `signature_b`
             (binary, one byte a slot). The signatures are not returned.
-        threshold: Least estimated Jaccard similarity, 0 to 1.
+        threshold: Least Jaccard similarity, 0 to 1; an estimate must exceed it by `MARGIN`, but
+            none need be more than 1.
     """
     rows_a, rows_b = (_rows(edges[name]) for name in ("signature_a", "signature_b"))
     similarity = estimates(rows_a, rows_b)
     checked = edges.drop_columns(["signature_a", "signature_b"]).append_column(
         pa.field("estimate", pa.float64(), nullable=False), pa.array(similarity)
     )
-    return checked.filter(pa.array(similarity >= threshold))
+    return checked.filter(pa.array(similarity >= min(threshold + MARGIN, 1.0)))
 
 
 def _rows(column: pa.ChunkedArray) -> NDArray[np.uint8]:

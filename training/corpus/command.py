@@ -168,14 +168,16 @@ def _build_stages(recipe: Recipe, recipe_dir: Path, out: Path, engine: Engine) -
     stages_dir = out / "stages"
     rules = recipe.rules(_benchmarks(recipe, recipe_dir))
     prepared = pipeline.fetch_all(recipe, recipe_dir, paths.cache_dir().resolve(), stages_dir)
-    digest = pipeline.build_digest(recipe, rules, prepared)
+    benchmarks = tuple(pipeline.archive_of(path) for path in rules.benchmarks)
+    rules_digest = pipeline.rules_digest(rules, benchmarks)
+    digest = pipeline.build_digest(recipe, rules_digest, prepared)
     if (card := _finished(out / "card.json", digest)) is not None:
         _LOG.info("%s is up to date", out)
         return card
     (out / "card.json").unlink(missing_ok=True)  # readers take a corpus with a card as whole
 
     prepared = pipeline.read_all(recipe, prepared, engine)
-    annotations = pipeline.annotate_all(prepared, rules, engine)
+    annotations = pipeline.annotate_all(prepared, rules, rules_digest, engine)
     decided = stages_dir / f"relations-{digest[:16]}"
     found = relations.decide(recipe, annotations, decided, engine)
     pipeline.write_all(prepared, annotations, found, out, engine)
@@ -184,7 +186,7 @@ def _build_stages(recipe: Recipe, recipe_dir: Path, out: Path, engine: Engine) -
     findings = Findings(
         digest=digest,
         prepared=prepared,
-        benchmarks=tuple(pipeline.archive_of(path) for path in rules.benchmarks),
+        benchmarks=benchmarks,
         relations=found,
     )
     card = make_card(recipe, findings, counts)

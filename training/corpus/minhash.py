@@ -46,6 +46,13 @@ THRESHOLD = 0.7
 Source: Li et al. 2023 (StarCoder), section 3.4, https://arxiv.org/abs/2305.06161
 """
 
+MARGIN = 0.015
+"""How far an estimate must lie above the threshold: half of its standard error.
+
+Near the threshold as many pairs lie below as above, and luck lifts some of those over it; precision
+goes before the recall of pairs that are barely near duplicates.
+"""
+
 MIN_WORDS = 10
 """Texts with fewer words have no signature: only equal ones are duplicates.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from training.corpus.faults import MAX_ERROR_SHARE
@@ -15,7 +16,10 @@ if TYPE_CHECKING:
 
 
 class Parser:
-    """Verdicts on texts, from a child process with a CPU limit per text."""
+    """Verdicts on texts, from a child process with a CPU limit per text.
+
+    Threads take turns: an engine may run several tasks in threads of one process.
+    """
 
     def __init__(self, limit_s: float, max_error_share: Mapping[str, float] | None = None) -> None:
         """Make a parser; its child starts with the first text.
@@ -26,18 +30,20 @@ class Parser:
         """
         self._limit_s = limit_s
         self._limits = {**MAX_ERROR_SHARE, **(max_error_share or {})}
+        self._turn = Lock()
         self._child: BaseProcess | None = None
         self._pipe: Connection | None = None
 
     def verdict(self, language: str, text: str) -> tuple[str, str | None]:
         """Return the language a text turns out to be, and the reason to drop it or None."""
-        pipe = self._pipe or self._start()
-        try:
-            pipe.send((language, text))
-            return pipe.recv()
-        except (EOFError, BrokenPipeError, ConnectionResetError):
-            self.close()
-            return language, "parse_died"  # out of time, out of memory, or a crash in a grammar
+        with self._turn:
+            pipe = self._pipe or self._start()
+            try:
+                pipe.send((language, text))
+                return pipe.recv()
+            except (EOFError, BrokenPipeError, ConnectionResetError):
+                self.close()
+                return language, "parse_died"  # out of time, out of memory, or a crash in a grammar
 
     def close(self) -> None:
         """End the child."""

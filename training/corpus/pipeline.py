@@ -9,9 +9,9 @@ repeats only what it changed.
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import shutil
+from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -23,12 +23,13 @@ import pyarrow.parquet as pq
 
 from fimble.errors import InputError
 from fimble.files import sha256_of
+from fimble.locks import try_lock
 from training.corpus import folders, redaction
 from training.corpus.archives import ArchiveError
 from training.corpus.digests import code_digest, digest_of, file_name
 from training.corpus.read import Reading, read_source
 from training.corpus.recipe import DecontaminationRules
-from training.corpus.source import Source
+from training.corpus.source import Source, repeated_keys
 from training.corpus.sources import FetchError, expand, fetch
 from training.corpus.stages import sign, steps
 from training.corpus.tables import write_table
@@ -97,8 +98,7 @@ def fetch_all(
 
     with ThreadPoolExecutor(_DOWNLOADS_AT_ONCE) as pool:
         units = [unit for units in pool.map(units_of, recipe.sources) for unit in units]
-    keys = [unit.source.key for unit in units]
-    if twice := sorted({key for key in keys if keys.count(key) > 1}):
+    if twice := repeated_keys(unit.source for unit in units):
         raise InputError(f"several entries of the recipe name {', '.join(twice)}; it must be one")
     return sorted(units, key=lambda unit: unit.source.key)
 
@@ -171,9 +171,18 @@ class Annotation:
     """Where the buckets of similar files go."""
 
 
-def annotate_all(prepared: Sequence[Prepared], rules: Rules, engine: Engine) -> list[Annotation]:
-    """Run the stages that look at one file at a time; return what was written, in order."""
-    name = rules_digest(rules)[:16]
+def annotate_all(
+    prepared: Sequence[Prepared], rules: Rules, digest: str, engine: Engine
+) -> list[Annotation]:
+    """Run the stages that look at one file at a time; return what was written, in order.
+
+    Args:
+        prepared: Sources that were read.
+        rules: What the stages go by.
+        digest: What `rules_digest` gives for the rules.
+        engine: Where to run.
+    """
+    name = digest[:16]
     annotations: list[Annotation] = []
     for each in prepared:
         if each.folder is None:
@@ -197,9 +206,14 @@ def annotate_all(prepared: Sequence[Prepared], rules: Rules, engine: Engine) -> 
     return annotations
 
 
-def rules_digest(rules: Rules) -> str:
-    """Return the hash of everything that decides what the stages of one file do."""
-    hashes = [archive_of(path).sha256 for path in rules.benchmarks]
+def rules_digest(rules: Rules, benchmarks: Sequence[Archive]) -> str:
+    """Return the hash of everything that decides what the stages of one file do.
+
+    Args:
+        rules: What they go by.
+        benchmarks: The benchmark files of the rules.
+    """
+    hashes = [each.sha256 for each in benchmarks]
     code = code_digest("training.corpus.stages", (redaction.RULES,))
     return digest_of([code, {**asdict(rules), "benchmarks": hashes}])
 
@@ -222,6 +236,9 @@ def write_all(
     engine: Engine,
 ) -> None:
     """Write `files/` and `dropped/` of the corpus; each appears whole."""
+    annotated: dict[str, list[Path]] = defaultdict(list)
+    for each in annotations:
+        annotated[each.key].append(each.annotated)
     aside = out / "stages" / "out"
     shutil.rmtree(aside, ignore_errors=True)
     for name in ("files", "dropped"):
@@ -229,7 +246,7 @@ def write_all(
     writings = [
         Writing(
             key=each.source.key,
-            annotated=tuple(a.annotated for a in annotations if a.key == each.source.key),
+            annotated=tuple(annotated[each.source.key]),
             decisions=tuple(relations.decisions),
             files=aside / "files" / f"{file_name(each.source.key)}.parquet",
             dropped=aside / "dropped" / f"{file_name(each.source.key)}.parquet",
@@ -254,10 +271,8 @@ def alone_in(stages_dir: Path) -> Iterator[None]:
         InputError: Another build is at work there.
     """
     with (stages_dir / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(f"another build is at work in {stages_dir.parent}") from None
+        if not try_lock(lock.fileno()):
+            raise InputError(f"another build is at work in {stages_dir.parent}")
         for path in [*stages_dir.glob("*/.*.part"), *stages_dir.glob("*/*/.*.part")]:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         yield
@@ -276,15 +291,21 @@ def remove_stale(stages_dir: Path, used: set[Path]) -> None:
             shutil.rmtree(folder)
 
 
-def build_digest(recipe: Recipe, rules: Rules, prepared: Sequence[Prepared]) -> str:
-    """Return the hash of everything that decides the corpus."""
+def build_digest(recipe: Recipe, rules: str, prepared: Sequence[Prepared]) -> str:
+    """Return the hash of everything that decides the corpus.
+
+    Args:
+        recipe: What was asked for.
+        rules: What `rules_digest` gives.
+        prepared: All sources.
+    """
     names = [each.folder.name if each.folder else None for each in prepared]
     folder = Path(__file__).parent / "queries"
     queries = [folder / f"{name}.sql" for name in ("copies", "edges", "pairs", "decisions")]
     code = [code_digest(f"training.corpus.{name}", queries) for name in ("relations", "write")]
     # Benchmarks are in the rules, by content.
     values = asdict(replace(recipe, decontamination=DecontaminationRules()))
-    return digest_of([code, values, rules_digest(rules), names])
+    return digest_of([code, values, rules, names])
 
 
 def archive_of(path: Path) -> Archive:

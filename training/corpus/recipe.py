@@ -13,7 +13,7 @@ from training.corpus.filters import LineLimits
 from training.corpus.licence import PERMISSIVE
 from training.corpus.limits import Limits
 from training.corpus.minhash import THRESHOLD
-from training.corpus.source import Source, Split, Splits
+from training.corpus.source import Source, Split, Splits, repeated_keys
 
 _LIMITS = Limits()
 _LINES = LineLimits()
@@ -143,8 +143,7 @@ class Recipe:
             raise ConfigError(f"validation_rate is {self.validation_rate}; it must lie in 0..1")
         if not self.sources:
             raise ConfigError("sources is empty; name at least one package or directory")
-        keys = [source.key for source in self.sources]
-        if twice := sorted({key for key in keys if keys.count(key) > 1}):
+        if twice := repeated_keys(self.sources):
             raise ConfigError(f"sources names {', '.join(twice)} more than once")
         if kept_out := sorted({s.project_name for s in self.sources} & set(self.keep_out)):
             raise ConfigError(f"sources names {', '.join(kept_out)}, which keep_out forbids")

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from fimble.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 KINDS = ("pypi", "npm", "debian", "git", "parquet", "hub", "directory")
 """Where a source can come from; each is a key of a recipe."""
@@ -244,3 +249,9 @@ def _check_hub(source: Source) -> None:
         raise ConfigError(f"revision is {source.revision!r}; hub needs a commit of 40 digits")
     if not source.files.endswith(".parquet"):
         raise ConfigError(f"files is {source.files!r}; it must be a pattern of .parquet files")
+
+
+def repeated_keys(sources: Iterable[Source]) -> list[str]:
+    """Return the keys that several sources share, ascending."""
+    counts = Counter(source.key for source in sources)
+    return sorted(key for key, count in counts.items() if count > 1)
