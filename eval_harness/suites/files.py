@@ -1,0 +1,104 @@
+"""Suites of record files: the shipped ones, and those that a user's TOML file describes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from eval_harness.suites.description import Description, read_description
+from eval_harness.suites.records import read_records
+from eval_harness.suites.shapes.table import shape_of
+from fimble.errors import InputError
+from fimble.files import sha256_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from eval_harness.problem import Problem
+    from eval_harness.suites.description import DataFile
+
+_DESCRIPTIONS = Path(str(files("eval_harness.suites"))) / "descriptions"
+
+
+def shipped_names() -> tuple[str, ...]:
+    """Return the names of the suites whose description is shipped."""
+    return tuple(sorted(path.stem for path in _DESCRIPTIONS.glob("*.toml")))
+
+
+def shipped(name: str) -> Description:
+    """Return a shipped description."""
+    return read_description(_DESCRIPTIONS / f"{name}.toml")
+
+
+def read_problems(
+    description: Description, folder: Path, languages: frozenset[str] | None
+) -> list[Problem]:
+    """Return the problems of a suite's files, in order.
+
+    Args:
+        description: The suite.
+        folder: Where paths of files start.
+        languages: Our names of the languages to keep; None keeps all.
+
+    Raises:
+        InputError: A file is missing, damaged or another one, a record is not of the suite's shape,
+            two problems have one name, or the suite has none in one of the languages.
+    """
+    chosen = [
+        data
+        for data in description.data
+        if languages is None or not data.language or data.language in languages
+    ]
+    problems: dict[str, Problem] = {}
+    for data in chosen:
+        path = folder / data.file
+        _check_hash(path, data, description)
+        for problem, where in _problems_of(path, data, description, folder):
+            if problem.key in problems:
+                raise InputError(f"{where}: there are two problems {problem.key!r}")
+            problems[problem.key] = problem
+    return only(list(problems.values()), languages, description.name)
+
+
+def only(problems: list[Problem], languages: frozenset[str] | None, suite: str) -> list[Problem]:
+    """Return the problems in some languages.
+
+    Raises:
+        InputError: There are none in one of the languages.
+    """
+    if languages is None:
+        return problems
+    has = {problem.language for problem in problems}
+    if missing := languages - has:
+        raise InputError(
+            f"suite {suite!r} has no problem in {', '.join(sorted(missing))}"
+            + (f"; in the languages asked for it has {', '.join(sorted(has))}" if has else "")
+        )
+    return [problem for problem in problems if problem.language in languages]
+
+
+def _problems_of(
+    path: Path, data: DataFile, description: Description, folder: Path
+) -> Iterator[tuple[Problem, str]]:
+    """Yield the problems of a file, and where each stands."""
+    shape = shape_of(description, folder)
+    for record in read_records(path):
+        problem = shape(record, data.language)
+        if description.stops:
+            problem = replace(problem, stops=(*problem.stops, *description.stops))
+        yield problem, record.where
+
+
+def _check_hash(path: Path, data: DataFile, description: Description) -> None:
+    """Raise unless a file is the one that the suite was described with."""
+    if not path.is_file():
+        origin = f"; it comes from {description.source}" if description.source else ""
+        raise InputError(f"suite {description.name!r} needs the file {path}{origin}")
+    if data.sha256 and (got := sha256_of(path)) != data.sha256:
+        raise InputError(
+            f"{path} is not the file of suite {description.name!r}: its sha256 is {got}, wanted "
+            f"is {data.sha256}. To measure on this file all the same, describe it in a TOML file "
+            "of your own (docs/benchmarks.md) and give that instead of the suite's name"
+        )

@@ -1,0 +1,1 @@
+"""One file for each format of benchmark records: a record becomes a problem."""
