@@ -33,6 +33,8 @@ class Limits:
     """Of standard output and standard error together."""
     files_bytes: int = 64 * MIB
     """Of the largest file a job may write."""
+    folder_bytes: int = 256 * MIB
+    """Of all files in the job's folder; beyond it the job ends with `output_limit`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

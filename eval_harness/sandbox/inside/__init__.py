@@ -1,0 +1,1 @@
+"""What runs within the isolation: the standard library alone, started with `python -I -S`."""

@@ -1,0 +1,93 @@
+"""What a job's processes use while they run, and how all of them end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import signal
+import time
+from typing import NamedTuple
+
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+_PATIENCE_S = 5.0
+
+
+class Usage(NamedTuple):
+    """Of a process and all below it."""
+
+    cpu_ms: float
+    memory_bytes: int
+    num_processes: int
+
+
+def children(pid: int) -> list[int]:
+    """Return the processes that a process started, of all its threads."""
+    found: list[int] = []
+    with contextlib.suppress(OSError):
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/children", "rb") as file:  # noqa: PTH123 - hot
+                found += map(int, file.read().split())
+    return found
+
+
+def descent(pid: int) -> list[int]:
+    """Return all processes below a process."""
+    found = children(pid)
+    for child in found:  # grows while we walk it
+        found += children(child)
+    return found
+
+
+def usage(pids: list[int]) -> Usage:
+    """Add up what living processes use; CPU time includes that of children they waited for."""
+    cpu_ticks = pages = num = 0
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123 - hot
+                fields = file.read().rpartition(b")")[2].split()
+            cpu_ticks += sum(map(int, fields[11:15]))
+            num += int(fields[17])
+            with open(f"/proc/{pid}/statm", "rb") as file:  # noqa: PTH123 - hot
+                _, resident, shared = map(int, file.read().split()[:3])
+            pages += max(0, resident - shared)
+    return Usage(cpu_ticks * 1000 / _TICKS_PER_S, pages * _PAGE_BYTES, num)
+
+
+def kill_descent(spared: int) -> bool:
+    """End everything below this process, but for one child; returns whether nothing is left.
+
+    This process must be a child subreaper: what loses its parent becomes ours.
+    """
+    deadline = time.monotonic() + _PATIENCE_S
+    while time.monotonic() < deadline:
+        reap(spared)
+        alive = [pid for pid in descent(os.getpid()) if pid != spared]
+        if not alive:
+            return True
+        for pid in alive:
+            with contextlib.suppress(OSError):  # no more forks, or a bomb would outrun us
+                resource.prlimit(pid, resource.RLIMIT_NPROC, (0, 0))
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+    return False
+
+
+def kill_user(uid: int) -> None:
+    """End every process of a user that only our jobs run as, in one step."""
+    pid = os.fork()
+    if pid == 0:
+        with contextlib.suppress(OSError):
+            os.setresuid(uid, uid, uid)
+            os.kill(-1, signal.SIGKILL)
+        os._exit(0)
+    os.waitpid(pid, 0)
+
+
+def reap(spared: int) -> None:
+    """Take the leave of every child that has ended, but for one."""
+    for pid in children(os.getpid()):
+        if pid != spared:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
