@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from fimble.fim import Part, Snippet
 
 SMALLEST_OVERLAP_CHARS = 6
-"""Two lines that are shorter may be chance, such as two closing brackets."""
+"""Lines that are shorter may be chance, such as closing brackets."""
+_REPEATED_LINES = 3
 _FULL_LINE = re.compile(r"^[^\n]*\S[^\n]*", re.MULTILINE)
 _SCOPES = {Extent.LINE: Scope.LINE, Extent.SPAN: Scope.SPAN, Extent.BLOCK: Scope.BLOCK}
 
@@ -177,16 +178,18 @@ def _is_whole_line(problem: Problem) -> bool:
 
 
 def _suffix_again(text: str, problem: Problem) -> int | None:
-    """Return where an answer starts to repeat the two full lines behind it, or None.
+    """Return where an answer starts to repeat the three full lines behind it, or None.
 
-    One line, or a part of one, is often said twice on purpose: `encode(` before `encode(text))`.
+    Less is often said twice on purpose: `encode(` before `encode(text))`, or `return false; }`.
+    Where fewer lines are behind, it must repeat all of them.
     """
     suffix = problem.suffix
-    ends = [match.end() for match in islice(_FULL_LINE.finditer(suffix), 2)]
-    if len(ends) < 2 or len(suffix[: ends[1]].strip()) < SMALLEST_OVERLAP_CHARS:
+    ends = [match.end() for match in islice(_FULL_LINE.finditer(suffix), _REPEATED_LINES)]
+    start = suffix[: ends[-1]] if ends else ""
+    if len(ends) < 2 or len(start.strip()) < SMALLEST_OVERLAP_CHARS:
         return None
     if problem.prompt and not problem.prompt.endswith("\n"):
-        at = text.find(suffix[: ends[1]])
+        at = text.find(start)
     else:
-        at = f"\n{text}".find(f"\n{suffix[: ends[1]]}")
+        at = f"\n{text}".find(f"\n{start}")
     return at if at >= 0 else None

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from eval_harness.suites import infilling_x
 from eval_harness.suites.description import read_description
 from eval_harness.suites.draw import Draw
 from eval_harness.suites.files import read_problems, shipped, shipped_names
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 def suite_names() -> tuple[str, ...]:
     """Return the names that `open_suite` knows, besides files of the user's own."""
-    return tuple(sorted(shipped_names()))
+    return tuple(sorted((*shipped_names(), infilling_x.NAME)))
 
 
 def open_suite(
@@ -53,6 +54,8 @@ def open_suite(
     if name.endswith(".toml"):
         path = Path(name).expanduser()
         return _of_files(read_description(path), path.parent, languages)
+    if name == infilling_x.NAME:
+        return _infilling_x(_existing(benchmarks or benchmarks_folder()), languages, draw)
     if name in shipped_names():
         return _of_files(shipped(name), _existing(benchmarks or benchmarks_folder()), languages)
     raise InputError(
@@ -92,6 +95,18 @@ def _of_files(description: Description, folder: Path, languages: frozenset[str] 
         source=description.source,
         packages={each.language: each.packages for each in description.data if each.packages},
         known_bad=known_bad_of(description.name, problems),
+    )
+
+
+def _infilling_x(folder: Path, languages: frozenset[str] | None, draw: Draw) -> Suite:
+    base = _of_files(shipped(infilling_x.BASE), folder, languages)
+    problems = infilling_x.holes_in(base.problems, per_language=draw.per_language, seed=draw.seed)
+    return replace(
+        base,
+        name=infilling_x.NAME,
+        digest=digest_of(infilling_x.NAME, problems),
+        problems=tuple(problems),
+        known_bad=infilling_x.inherited(base.known_bad, problems),
     )
 
 
