@@ -1,0 +1,35 @@
+"""C++, with precompiled headers, whose reading takes most of a compiler's time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from eval_harness.languages.native import Native
+from eval_harness.languages.program_judge import ProgramJudge
+
+if TYPE_CHECKING:
+    from eval_harness.languages.language import Toolchain
+    from eval_harness.sandbox.job import Sandbox
+
+_USUAL = (
+    "stdlib.h", "algorithm", "math.h", "stdio.h", "vector", "string", "climits", "cstring",
+    "iostream", "map", "set", "sstream", "numeric", "cmath", "assert.h",
+)  # fmt: skip
+_RECIPE = Native(
+    language="cpp",
+    suffix=".cpp",
+    compilers=("g++", "clang++"),
+    package="g++",
+    flags=("-std=c++17", "-O0", "-w"),
+    precompiled=(("bits/stdc++.h", ("bits/stdc++.h",)), ("", _USUAL)),
+)
+
+
+def make_judge(sandbox: Sandbox) -> ProgramJudge:
+    """Return the judge of C++."""
+    return ProgramJudge("cpp", sandbox, _RECIPE)
+
+
+def look_up() -> Toolchain:
+    """Return what there is of C++."""
+    return _RECIPE.toolchain()

@@ -1,0 +1,173 @@
+"""C and C++: compiled and linked with a launcher that holds the nonce."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from eval_harness.languages import toolchains
+from eval_harness.languages.artefacts import artefact, build_command, launcher
+from eval_harness.languages.program_judge import COMPILER_LIMITS, LOCALE, RUN_LIMITS, Built
+from eval_harness.languages.toolchains import first_line, says
+from eval_harness.languages.verdicts import verdict_of_compiler
+from eval_harness.sandbox.job import Job
+from eval_harness.verdict import State, Verdict
+
+if TYPE_CHECKING:
+    from eval_harness.languages.language import Toolchain
+    from eval_harness.problem import Problem
+    from eval_harness.sandbox.job import Sandbox
+
+PROGRAM = "program"
+_INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]', re.MULTILINE)
+_DEFINED = re.compile(r"^\s*#\s*define\s+(\w+)", re.MULTILINE)
+_ENDS_ASSERT = re.compile(r"#\s*(?:define\s+(?:NDEBUG|assert)\b|undef\s+assert\b)")
+_LIBRARIES = {"openssl/": ("-lcrypto",), "math.h": ("-lm",), "cmath": ("-lm",)}
+"""What the linker needs for a header, by how its name starts."""
+_PACKAGES = {"openssl/": "libssl-dev", "boost/": "libboost-dev", "gmp": "libgmp-dev"}
+"""Debian's package of a header, by how its name starts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Native:
+    """How programs of one of the two are built and run; a `Recipe`."""
+
+    language: str
+    suffix: str
+    compilers: tuple[str, ...]
+    package: str
+    flags: tuple[str, ...]
+    precompiled: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """Sets of headers that are precompiled: the header that calls for a set, and the set. The
+    first that a program includes is taken; an empty name is called for by every program."""
+
+    def toolchain(self) -> Toolchain:
+        """Return what there is."""
+        version = _version(self.compilers)
+        lacking = {} if version else {self.compilers[0]: self.package}
+        if version and self.language == "cpp":
+            lacking.update(
+                {header: _package(header) for header in ("openssl/md5.h", "boost/any.hpp")
+                 if not self._has(header)}
+            )  # fmt: skip
+        return toolchains.toolchain(version, lacking)
+
+    def lacks(self, problem: Problem) -> str:
+        """Return headers that the problem itself includes and the machine has not."""
+        included = _INCLUDE.findall(problem.header + problem.prompt + problem.tests)
+        known = [header for header in included if _package(header)]
+        missing = [_package(header) for header in known if not self._has(header)]
+        return f"apt-get install --yes {' '.join(missing)} brings it" if missing else ""
+
+    def build(self, sandbox: Sandbox, problem: Problem, answer: str) -> Built | Verdict:
+        """Compile a program."""
+        text = self._text(problem, answer)
+        folder = self._artefacts(self._header_set(text))
+        source = f"{PROGRAM}{self.suffix}"
+        precompiled = ("-include", str(folder / "first.h")) if self.precompiled else ()
+        job = Job(
+            argv=(
+                str(_compiler(self.compilers)), *self.flags, *precompiled, source,
+                str(folder / "launch.o"), "-Wl,--wrap=main", "-o", PROGRAM, *_libraries(text),
+            ),
+            files={source: text.encode("utf-8", "replace")},
+            env=LOCALE,
+            readable=(folder, *toolchains.existing((str(_compiler(self.compilers)),))),
+            collect=(PROGRAM,),
+            limits=COMPILER_LIMITS,
+        )  # fmt: skip
+        outcome = sandbox.run(job)
+        if refused := verdict_of_compiler(outcome):
+            return refused
+        took = Verdict(State.PASSED, "", outcome.cpu_ms, outcome.wall_ms)
+        return Built(files={PROGRAM: outcome.files[PROGRAM]}, took=took)
+
+    def job(self, problem: Problem, built: Built) -> Job:  # noqa: ARG002 - all problems run alike
+        """Return how a program is run: its source is not there."""
+        return Job(
+            argv=(f"./{PROGRAM}",),
+            files=built.files,
+            executables=frozenset({PROGRAM}),
+            env=LOCALE,
+            limits=RUN_LIMITS,
+        )
+
+    def close(self) -> None:
+        """Nothing lives on."""
+
+    def _text(self, problem: Problem, answer: str) -> str:
+        """Return the program, in which no macro of the answer gives the tests another meaning."""
+        words = set(re.findall(r"\w+", problem.tests))
+        mended = [f"#undef {name}\n" for name in _DEFINED.findall(answer) if name in words]
+        if "assert" in words and _ENDS_ASSERT.search(answer):
+            mended.append("#undef NDEBUG\n#include <assert.h>\n")
+        between = "\n" + "".join(dict.fromkeys(mended)) if mended else ""
+        return problem.candidate(answer) + between + problem.tests
+
+    def _header_set(self, text: str) -> tuple[str, ...]:
+        included = set(_INCLUDE.findall(text))
+        sets = (headers for cause, headers in self.precompiled if not cause or cause in included)
+        return next(sets, ())
+
+    def _artefacts(self, headers: tuple[str, ...]) -> Path:
+        """Return the folder of the launcher and of precompiled headers."""
+        compiler = str(_compiler(self.compilers))
+        first = "".join(f"#include <{header}>\n" for header in headers)
+        kind = "c" if self.language == "c" else "c++"
+
+        def build(folder: Path) -> None:
+            (folder / "launch.c").write_bytes(launcher("launch.c"))
+            c_compiler = compiler.replace("g++", "gcc").replace("clang++", "clang")
+            build_command((c_compiler, "-c", "-O1", "launch.c", "-o", "launch.o"), folder)
+            (folder / "first.h").write_text(first)
+            if headers:
+                compile_header = ("-x", f"{kind}-header", "first.h", "-o", "first.h.gch")
+                build_command((compiler, *self.flags, *compile_header), folder)
+
+        key = (_version(self.compilers), compiler, *self.flags, first)
+        return artefact(
+            f"{self.language}-headers", *key, launcher("launch.c").decode(), build=build
+        )
+
+    def _has(self, header: str) -> bool:
+        compiler = _compiler(self.compilers)
+        return compiler is not None and _has_header(compiler, header)
+
+
+@cache
+def _compiler(names: tuple[str, ...]) -> Path | None:
+    return toolchains.program(*names)
+
+
+@cache
+def _version(names: tuple[str, ...]) -> str:
+    compiler = _compiler(names)
+    return first_line(says(compiler, "--version")) if compiler else ""
+
+
+@cache
+def _has_header(compiler: Path, header: str) -> bool:
+    folders = ("/usr/include", "/usr/local/include")
+    # Each compiler also has folders of its own, which hold none of the packages' headers.
+    multiarch = says(compiler, "-print-multiarch")
+    places = [Path(folder) / header for folder in folders]
+    places.append(Path("/usr/include") / multiarch / header)
+    return any(place.exists() for place in places)
+
+
+def _package(header: str) -> str:
+    return next((name for start, name in _PACKAGES.items() if header.startswith(start)), "")
+
+
+def _libraries(text: str) -> tuple[str, ...]:
+    found = [
+        library
+        for header in _INCLUDE.findall(text)
+        for start, libraries in _LIBRARIES.items()
+        if header.startswith(start)
+        for library in libraries
+    ]
+    return tuple(dict.fromkeys(found))
