@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from training.corpus.command import build
-from training.corpus.report.page import count, percent, size
+from training.report.page import count, percent, size
 
 if TYPE_CHECKING:
     from pathlib import Path

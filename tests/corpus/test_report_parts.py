@@ -20,7 +20,6 @@ from training.corpus.report.excerpts import (
 )
 from training.corpus.report.facts import Drop, Kept, Length, Pick, bin_edges
 from training.corpus.report.findings import findings
-from training.corpus.report.page import percent, size
 from training.corpus.report.plots import half_octaves, tail
 from training.corpus.report.summary import (
     Sum,
@@ -29,6 +28,7 @@ from training.corpus.report.summary import (
     quantile,
     stage_shares,
 )
+from training.report.page import percent, size
 
 
 def kept(project: str, num_bytes: int, *, language: str = "python", split: str = "train") -> Kept:

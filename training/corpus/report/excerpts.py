@@ -1,21 +1,16 @@
-"""Parts of files that a person reads: cut, and with nothing in them that a page would not show.
-
-Texts of a corpus are hostile. The template escapes markup; here control
-characters, characters that change the direction of text and invisible ones become visible, so that
-what is read is what is there.
-"""
+"""Parts of files that a person reads: cut, and with nothing in them that a page would not show."""
 
 from __future__ import annotations
 
 import ast
 import difflib
 import re
-import unicodedata
 import warnings
 from typing import TYPE_CHECKING, NamedTuple
 
 from fimble.languages import by_name, grammar
 from training.corpus.secret_values import STAND_IN
+from training.report.text import visible
 
 if TYPE_CHECKING:
     from tree_sitter import Node
@@ -30,8 +25,6 @@ _LINES_BEFORE = 8
 _DIFFED_LINES = 600  # difflib needs time in the square of the lines
 _DIFFED_CHARS = 100_000
 _LONG_LINE_CHARS = 200
-_INVISIBLE = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
-_KEPT_AS_IT_IS = frozenset("\n\t\u200d")  # the last one joins the parts of an emoji
 
 
 class Excerpt(NamedTuple):
@@ -44,16 +37,6 @@ class Excerpt(NamedTuple):
     lines: tuple[str, ...]
     marked: int | None
     """Place in `lines` of the offending one; None where it is the file as a whole."""
-
-
-def visible(text: str) -> str:
-    """Return the text with `⟨U+…⟩` for every character that is invisible or moves others."""
-    return "".join(
-        f"⟨U+{ord(char):04X}⟩"
-        if unicodedata.category(char) in _INVISIBLE and char not in _KEPT_AS_IT_IS
-        else char
-        for char in text
-    )
 
 
 def cut_line(line: str, *, around: int = 0) -> str:

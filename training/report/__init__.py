@@ -1,0 +1,1 @@
+"""What pages that explain a result share: template, style, plots."""
