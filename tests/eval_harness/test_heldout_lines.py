@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import TYPE_CHECKING
 
@@ -11,16 +12,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eval_harness.answers import judged, read_answers
-from eval_harness.cases import Case, draw_case, heldout_lines
-from eval_harness.report import scores, wilson
+from eval_harness.heldout_lines import draw_problem, heldout_lines
+from eval_harness.problem import Extent, Kind, Problem
+from eval_harness.records import ANSWERS, Answer, Asked, read_answers
+from eval_harness.results import Reply, Result, Run, reply
+from eval_harness.statistics.intervals import wilson
+from eval_harness.statistics.scores import scores
+from eval_harness.suites.draw import Draw
 from fimble.cli import main
 from tests.stand_ins.tiny_model import tiny_model_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-CASE = Case("id", "python", "a.py", "x = ", "\n", "compute(y)")
+PROBLEM = Problem(
+    problem_id="id",
+    group="id",
+    language="python",
+    kind=Kind.INFILL,
+    extent=Extent.LINE,
+    prompt="x = ",
+    suffix="\n",
+    canonical="compute(y)",
+    path="a.py",
+)
 TEXT = 'name = "😀 café"\n\n\tif ready:\n        start(now)  \n'
 
 
@@ -43,27 +58,36 @@ def write_corpus(folder: Path) -> Path:
 
 @given(seed=st.integers(0, 10_000))
 def test_a_case_is_the_file_with_the_rest_of_a_line_missing(seed: int) -> None:
-    case = draw_case(TEXT, language="python", path="a.py", seed=seed)
-    assert case is not None
-    after = case.suffix
-    assert case.prefix + case.truth + after == TEXT
-    assert after.lstrip(" ").startswith("\n")
-    assert "\n" not in case.truth
-    assert len(case.truth.strip()) >= 3
+    problem = draw_problem(TEXT, language="python", path="a.py", seed=seed)
+    assert problem is not None
+    assert problem.canonical is not None
+    assert problem.prompt + problem.canonical + problem.suffix == TEXT
+    assert problem.suffix.lstrip(" ").startswith("\n")
+    assert "\n" not in problem.canonical
+    assert len(problem.canonical.strip()) >= 3
 
 
 def test_a_file_without_a_line_worth_asking_gives_no_case() -> None:
-    assert draw_case("\n}\n\n  \n{\n", language="c", path="a.c", seed=0) is None
-    assert draw_case("", language="c", path="a.c", seed=0) is None
+    assert draw_problem("\n}\n\n  \n{\n", language="c", path="a.c", seed=0) is None
+    assert draw_problem("", language="c", path="a.c", seed=0) is None
 
 
 def test_projects_take_turns_and_training_files_are_never_asked(tmp_path: Path) -> None:
-    cases = heldout_lines(write_corpus(tmp_path), per_language=3)
-    assert [case.language for case in cases] == ["go"] * 3 + ["python"] * 3
-    first_of = {int(case.path[5]) % 3 for case in cases[:3]}
-    assert first_of == {0, 1, 2}
-    assert len(heldout_lines(tmp_path, per_language=99)) == 14
-    assert "file_7.x" not in {case.path for case in heldout_lines(tmp_path, per_language=99)}
+    source = str(write_corpus(tmp_path))
+    few = heldout_lines(Draw(source=source, per_language=3))
+    assert [problem.language for problem in few.problems] == ["go"] * 3 + ["python"] * 3
+    assert {int(problem.path[5]) % 3 for problem in few.problems[:3]} == {0, 1, 2}
+    every = heldout_lines(Draw(source=source, per_language=99))
+    assert len(every.problems) == 14
+    assert "file_7.x" not in {problem.path for problem in every.problems}
+    only_go = heldout_lines(Draw(source=source, per_language=99), frozenset({"go"}))
+    assert only_go.problems == every.problems[:7]
+
+
+def judged(problem: Problem, text: str, latency_ms: float) -> Reply:
+    sample = ("heldout-lines", problem.language, problem.problem_id, 0)
+    answer = Answer(*sample, text, "line", latency_ms, 1.0, 10, 3)
+    return reply(problem, answer, None, can_parse=True)
 
 
 @pytest.mark.parametrize(
@@ -81,26 +105,28 @@ def test_an_answer_is_exact_up_to_blanks_at_its_end(
     exact: bool,  # noqa: FBT001 - a column of the table
     similarity: float,
 ) -> None:
-    verdict = judged(CASE, text, "line", 1.0)
-    assert verdict.exact is exact
+    verdict = judged(PROBLEM, text, 1.0)
+    assert verdict.is_exact is exact
     assert verdict.edit_similarity == pytest.approx(similarity)
 
 
-def test_the_interval_is_that_of_wilsons_formula() -> None:
-    # statsmodels 0.14: proportion_confint(5, 20, method="wilson")
-    assert wilson(5, 20) == pytest.approx((0.111862, 0.468701), abs=1e-5)
-    assert wilson(0, 10)[0] == 0.0
-
-
 def test_scores_are_by_language_and_over_all() -> None:
-    answers = [judged(CASE, text, "line", ms) for text, ms in (("compute(y)", 10), ("", 30))]
-    answers.append(judged(CASE._replace(language="go"), "compute(y)", "line", 50))
-    rows = {row.language: row for row in scores(answers)}
+    given = [("python", "compute(y)", 10), ("python", "", 30), ("go", "compute(y)", 50)]
+    results = []
+    for number, (language, text, ms) in enumerate(given):
+        problem = dataclasses.replace(
+            PROBLEM, language=language, problem_id=str(number), group=str(number)
+        )
+        results.append(Result(Asked("heldout-lines", problem), (judged(problem, text, ms),)))
+    rows = {row.language: row.metrics for row in scores(Run("run", {}, results, 1))}
     assert list(rows) == ["go", "python", "all"]
-    assert (rows["python"].num_cases, rows["python"].exact_match) == (2, 0.5)
-    assert rows["python"].answered_rate == 0.5
-    assert rows["all"].exact_match == pytest.approx(2 / 3)
-    assert rows["all"].latency_p50_ms == 30
+    assert rows["python"]["exact_match"][:3] == pytest.approx((0.5, *wilson(0.5, 2)))
+    assert rows["python"]["exact_match"].num_problems == 2
+    assert rows["python"]["answered_rate"].value == 0.5
+    assert rows["python"]["edit_similarity"].value == 0.5
+    assert rows["all"]["exact_match"].value == pytest.approx(2 / 3)
+    assert rows["all"]["latency_p50_ms"].value == 30
+    assert "pass@1" not in rows["all"]
 
 
 @pytest.mark.e2e
@@ -117,18 +143,18 @@ def test_a_run_measures_a_served_model_and_goes_on_where_it_was_cut_short(
     model = str(tiny_model_folder())
     command = ["eval", "run", "heldout-lines", "--model", model, "--corpus", str(corpus)]
     assert main([*command, "--out", str(out), "-n", "2"]) == 0
-    whole = (out / "results.jsonl").read_text()
-    answers = read_answers(out / "results.jsonl")
+    answers = read_answers(out)
     assert len(answers) == 4
-    lines = whole.splitlines(keepends=True)
-    (out / "results.jsonl").write_text("".join(lines[:2]) + lines[2][:20])
+    lines = (out / ANSWERS).read_text().splitlines(keepends=True)
+    (out / ANSWERS).write_text("".join(lines[:2]) + lines[2][:20])
     assert main([*command, "--out", str(out), "-n", "2"]) == 0
-    again = read_answers(out / "results.jsonl")
-    assert {(a.case_id, a.text) for a in again} == {(a.case_id, a.text) for a in answers}
+    again = read_answers(out)
+    assert {s: a.text for s, a in again.items()} == {s: a.text for s, a in answers.items()}
     capsys.readouterr()
     assert main(["eval", "report", str(out), "--json"]) == 0
-    (rows,) = json.loads(capsys.readouterr().out).values()
-    assert [row["language"] for row in rows] == ["go", "python", "all"]
+    (run,) = json.loads(capsys.readouterr().out)["runs"].values()
+    assert list(run["heldout-lines"]) == ["go", "python", "all"]
+    assert run["heldout-lines"]["all"]["metrics"]["exact_match"]["num_problems"] == 4
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""What answers besides the engines of the language server: OpenAI's API, transformers."""

@@ -1,0 +1,1 @@
+"""Runs for people: a table, a page, a JSON document, a database."""
