@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from training.corpus.recipe import Recipe
 
 STAGES = (
-    "read", "path", "decode", "licence", "lines", "origin", "syntax", "redaction",
+    "read", "path", "decode", "licence", "lines", "origin", "syntax", "quality", "redaction",
     "decontamination", "exact_duplicates", "near_duplicates", "balance",
 )  # fmt: skip
 """Stages in their order; every dropped file names one of them."""

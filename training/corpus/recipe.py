@@ -44,6 +44,22 @@ class SyntaxRules:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class QualityRules:
+    """`[quality]`: a score from cheap labels; off unless it is asked for."""
+
+    enabled: bool = False
+    """Whether files get a score in the column `quality`."""
+    min_score: float = 0.0
+    """Files with a lower score are dropped, 0 to 1."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.min_score <= 1:
+            raise ConfigError(f"quality.min_score is {self.min_score}; allowed are 0..1")
+        if self.min_score and not self.enabled:
+            raise ConfigError("quality.min_score needs quality.enabled = true")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RedactionRules:
     """`[redaction]`: secrets, e-mail and IP addresses become stand-ins."""
 
@@ -81,6 +97,7 @@ class Rules:
     lines: LineLimits = _LINES
     origin: OriginRules = OriginRules()
     syntax: SyntaxRules = SyntaxRules()
+    quality: QualityRules = QualityRules()
     redaction: RedactionRules = RedactionRules()
     benchmarks: tuple[Path, ...] = ()
     """Files of the benchmarks; none means no decontamination."""
@@ -130,6 +147,7 @@ class Recipe:
     lines: LineLimits = _LINES
     origin: OriginRules = OriginRules()
     syntax: SyntaxRules = SyntaxRules()
+    quality: QualityRules = QualityRules()
     redaction: RedactionRules = RedactionRules()
     decontamination: DecontaminationRules = DecontaminationRules()
     near_duplicates: NearDuplicateRules = NearDuplicateRules()
@@ -168,6 +186,7 @@ class Recipe:
             lines=self.lines,
             origin=self.origin,
             syntax=self.syntax,
+            quality=self.quality,
             redaction=self.redaction,
             benchmarks=benchmarks,
             parse_s=self.limits.parse_s,

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from fimble.text import decode_source, to_lf
-from training.corpus import filters, licence
+from training.corpus import filters, licence, quality
 from training.corpus.benchmarks import REASON, BenchmarkIndex, build_index, read_benchmarks
 from training.corpus.headers import without_header
 from training.corpus.minhash import signatures
@@ -130,6 +130,27 @@ def _parser(limit_s: float) -> Parser:
     return Parser(limit_s)
 
 
+def score_quality(table: pa.Table, min_score: float) -> pa.Table:
+    """Fill `quality` for every live row; drop what scores too low.
+
+    Args:
+        table: Rows of `ANNOTATED`.
+        min_score: Least score that is kept, 0 to 1.
+    """
+    texts = live(table, "text", str)
+    places = zip(table["language"].to_pylist(), table["path"].to_pylist(), strict=True)
+    scores = [
+        None if text is None else quality.score(text, language, path)
+        for text, (language, path) in zip(texts, places, strict=True)
+    ]
+
+    def reason_to_drop(score: float) -> str | None:
+        return "low_quality" if score < min_score else None
+
+    table = replace(table, "quality", scores)
+    return judge(table, "quality", ("quality",), reason_to_drop)
+
+
 def redact_texts(table: pa.Table) -> pa.Table:
     """Put stand-ins for secrets, e-mail and IP addresses and count them.
 
@@ -222,6 +243,11 @@ def steps(rules: Rules) -> tuple[Step, ...]:
         ("lines", partial(check_lines, limits=rules.lines), rules.lines.enabled),
         ("origin", check_origin, rules.origin.enabled),
         ("syntax", partial(check_syntax, limit_s=rules.parse_s), rules.syntax.enabled),
+        (
+            "quality",
+            partial(score_quality, min_score=rules.quality.min_score),
+            rules.quality.enabled,
+        ),
         ("redaction", redact_texts, rules.redaction.enabled),
         (
             "decontamination",

@@ -36,6 +36,7 @@ ANNOTATED = pa.schema([
     pa.field("num_secrets", pa.int64()),  # that stand-ins replaced
     pa.field("num_emails", pa.int64()),
     pa.field("num_ips", pa.int64()),
+    pa.field("quality", pa.float64()),  # share of labels that hold, see `quality.py`; null if off
     pa.field("folder_rank", pa.string(), nullable=False),  # hash order of folders, for the caps
     pa.field("signature", pa.binary()),  # see `minhash.py`; of what is kept
     pa.field("content", pa.binary()),  # as read; null once it is text
@@ -49,7 +50,7 @@ ANNOTATED = pa.schema([
 FILES = pa.schema([
     ANNOTATED.field(name)
     for name in ("id", "source", "project", "version", "path", "language", "licence", "split",
-                 "sha256", "blob_sha1", "size_bytes", "num_lines", "text")
+                 "sha256", "blob_sha1", "size_bytes", "num_lines", "quality", "text")
 ])  # fmt: skip
 """A kept file, as `files/*.parquet` holds it. `text` has LF line ends."""
 
