@@ -13,7 +13,7 @@ demo: $(VENV)/.analyst  ## ghost text from the shipped model, in real editor ses
 	$(BIN)/python -m bench.demo
 
 test: $(VENV)/.dev  ## every test
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 SPARK := build/spark
 spark-test: $(SPARK)/.ready  ## that Apache Spark itself builds the same corpus; needs Java
