@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from eval_harness.problem import Extent, Kind, Style
+from eval_harness.suites.draw import Draw
 from eval_harness.suites.language_names import KNOWN
 from fimble.config import read_toml
 from fimble.errors import ConfigError
@@ -65,7 +66,7 @@ class Description:
     name: str
     shape: str
     """A name in `eval_harness.suites.shapes.table`, or `FILE.py:FUNCTION` beside the TOML file."""
-    data: tuple[DataFile, ...]
+    data: tuple[DataFile, ...] = ()
     licence: str = ""
     source: str = ""
     """Where the files come from: address, commit, folder."""
@@ -73,14 +74,22 @@ class Description:
     """Texts that end an answer, besides what the shape says."""
     template: Template | None = None
     """For the shape `template` only."""
+    draw: Draw | None = None
+    """For the shape `repository` only."""
     about: str = field(default="")
     """A line for people."""
 
     def __post_init__(self) -> None:
-        if not self.name or not self.data:
-            raise ConfigError("a suite needs a name and at least one [[data]]")
-        if (self.shape == "template") != (self.template is not None):
-            raise ConfigError('the table [template] belongs to shape = "template", and to no other')
+        if not self.name:
+            raise ConfigError("a suite needs a name")
+        for table, shape in ((self.template, "template"), (self.draw, "repository")):
+            if (self.shape == shape) != (table is not None):
+                name = "draw" if shape == "repository" else shape
+                raise ConfigError(
+                    f"the table [{name}] belongs to the shape {shape!r}, and to no other"
+                )
+        if not self.data and self.draw is None:
+            raise ConfigError("a suite needs at least one [[data]]")
 
 
 def read_description(path: Path) -> Description:

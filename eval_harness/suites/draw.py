@@ -15,12 +15,12 @@ class Draw:
     """Git repository (folder or address), folder, package archive, or folder of a corpus."""
     revision: str = ""
     """Commit, tag or branch of a git repository; empty is what is checked out, or its default."""
-    per_language: int = 0
-    """Problems of each language and variant, fewer where the source has fewer; 0 leaves it to the
-    suite: all of `infilling-x`, 100 of the others."""
+    per_language: int = 100
+    """Problems of each language, and of each kind of hole in it, at least 1; fewer where the source
+    has fewer. `infilling-x` has all, whatever this is."""
     seed: int = 0
     """Another seed draws other problems."""
 
     def __post_init__(self) -> None:
-        if self.per_language < 0:
-            raise ConfigError(f"per_language is {self.per_language}; it must be 0 or more")
+        if self.per_language < 1:
+            raise ConfigError(f"per_language is {self.per_language}; it must be 1 or more")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from eval_harness.suites.description import Description, read_description
 from eval_harness.suites.records import read_records
@@ -32,9 +32,17 @@ def shipped(name: str) -> Description:
     return read_description(_DESCRIPTIONS / f"{name}.toml")
 
 
+class Loaded(NamedTuple):
+    """What the files of a suite hold."""
+
+    problems: list[Problem]
+    data_of: dict[str, str]
+    """SHA-256 of the file that a problem comes from, by `Problem.key`."""
+
+
 def read_problems(
     description: Description, folder: Path, languages: frozenset[str] | None
-) -> list[Problem]:
+) -> Loaded:
     """Return the problems of a suite's files, in order.
 
     Args:
@@ -52,14 +60,17 @@ def read_problems(
         if languages is None or not data.language or data.language in languages
     ]
     problems: dict[str, Problem] = {}
+    data_of: dict[str, str] = {}
     for data in chosen:
         path = folder / data.file
-        _check_hash(path, data, description)
+        sha256 = _checked_hash(path, data, description)
         for problem, where in _problems_of(path, data, description, folder):
             if problem.key in problems:
                 raise InputError(f"{where}: there are two problems {problem.key!r}")
             problems[problem.key] = problem
-    return only(list(problems.values()), languages, description.name)
+            data_of[problem.key] = sha256
+    kept = only(list(problems.values()), languages, description.name)
+    return Loaded(kept, {problem.key: data_of[problem.key] for problem in kept})
 
 
 def only(problems: list[Problem], languages: frozenset[str] | None, suite: str) -> list[Problem]:
@@ -91,14 +102,16 @@ def _problems_of(
         yield problem, record.where
 
 
-def _check_hash(path: Path, data: DataFile, description: Description) -> None:
-    """Raise unless a file is the one that the suite was described with."""
+def _checked_hash(path: Path, data: DataFile, description: Description) -> str:
+    """Return the SHA-256 of a file, which is the one that the suite was described with."""
     if not path.is_file():
         origin = f"; it comes from {description.source}" if description.source else ""
         raise InputError(f"suite {description.name!r} needs the file {path}{origin}")
-    if data.sha256 and (got := sha256_of(path)) != data.sha256:
+    got = sha256_of(path)
+    if data.sha256 and got != data.sha256:
         raise InputError(
             f"{path} is not the file of suite {description.name!r}: its sha256 is {got}, wanted "
             f"is {data.sha256}. To measure on this file all the same, describe it in a TOML file "
             "of your own (docs/benchmarks.md) and give that instead of the suite's name"
         )
+    return got

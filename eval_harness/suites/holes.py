@@ -12,6 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from eval_harness.problem import Extent
+from fimble.blocks import MAX_BLOCK_LINES, indent, opens_block
 from fimble.languages import by_name, grammar
 
 if TYPE_CHECKING:
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
     from tree_sitter import Node, Parser
 
-MAX_LINES = 12
-"""Longest hole: as long as the longest suggestion (`fimble.blocks.MAX_BLOCK_LINES`)."""
 _MIN_CHARS, _MAX_CHARS = 4, 200
 _WORD = re.compile(r"\w+")
 _TRIVIAL = frozenset(
@@ -72,7 +71,7 @@ def lines_holes(text: str, language: str, region: Hole) -> Iterator[Hole]:
     telling = [_says_something(text[start:end], language) for start, end in lines]
     for first, (start, end) in enumerate(lines):
         indent = len(text[start:end]) - len(text[start:end].lstrip())
-        for last in range(first + 1, min(first + MAX_LINES, len(lines))):
+        for last in range(first + 1, min(first + MAX_BLOCK_LINES, len(lines))):
             if telling[first] and telling[last]:
                 yield Hole(start + indent, len(text[: lines[last][1]].rstrip()))
 
@@ -109,9 +108,15 @@ def block_holes(text: str, language: str, region: Hole) -> Iterator[Hole]:
             continue
         start = len(text[:above].rstrip(" \t"))
         end = len(text[:end].rstrip())
-        piece = text[start:end]
+        head, piece = text[text.rfind("\n", 0, start) + 1 : start], text[start:end]
+        if not _opens(head, piece, language):
+            continue
         behind = text[end : text.find("\n", end) if "\n" in text[end:] else len(text)]
-        if not behind.strip() and 1 <= piece.count("\n") <= MAX_LINES - 1 and _WORD.search(piece):
+        if (
+            not behind.strip()
+            and 1 <= piece.count("\n") <= MAX_BLOCK_LINES - 1
+            and _WORD.search(piece)
+        ):
             yield Hole(start, end)
 
 
@@ -173,6 +178,12 @@ def _nodes(text: str, language: str, region: Hole) -> Iterator[tuple[Node, Hole]
         if region.start <= hole.start and hole.end <= region.end and not node.has_error:
             yield node, hole
         waiting += node.children
+
+
+def _opens(head: str, body: str, language: str) -> bool:
+    """Return whether a line opens the block below it, and by its indentation shows it."""
+    first = next((line for line in body.split("\n") if line.strip()), "")
+    return opens_block(head, by_name(language)) and indent(first) > indent(head)
 
 
 def _char_offsets(text: str) -> list[int]:

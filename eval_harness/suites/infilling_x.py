@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from eval_harness.problem import Kind
-from eval_harness.suites.holes import LINE, LINES, NODE, Hole, drawn, rank
+from eval_harness.suites.holes import LINE, LINES, NODE, Hole, drawn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -23,40 +23,28 @@ BASE = "humaneval-x"
 _PER_FUNCTION = {LINE: 1_000_000, LINES: 3, NODE: 3}
 
 
-def holes_in(solutions: Sequence[Problem], *, per_language: int, seed: int) -> list[Problem]:
+def holes_in(solutions: Sequence[Problem], *, seed: int) -> list[Problem]:
     """Return the infilling problems of some solutions.
 
     Args:
         solutions: Problems with a solution, of kind `complete`.
-        per_language: At most so many of each language and variant; 0 means all.
         seed: Another seed draws other runs of lines and expressions.
     """
-    problems = [each for solution in solutions for each in _of_solution(solution, seed)]
-    return some(problems, per_language=per_language, seed=seed)
+    return [each for solution in solutions for each in _of_solution(solution, seed)]
 
 
-def inherited(reasons: Mapping[str, str], problems: Sequence[Problem]) -> dict[str, str]:
-    """Return the reasons of bad solutions by `Problem.key` of what was made of them."""
+def inherited(facts: Mapping[str, str], problems: Sequence[Problem]) -> dict[str, str]:
+    """Return what is known of solutions, by `Problem.key` of the problems that were made of them.
+
+    Args:
+        facts: By `Problem.key` of the solution.
+        problems: Those of `holes_in`.
+    """
     return {
-        problem.key: reason
+        problem.key: fact
         for problem in problems
-        if (reason := reasons.get(f"{problem.language}/{problem.problem_id.rsplit('/', 2)[0]}"))
+        if (fact := facts.get(f"{problem.language}/{problem.problem_id.rsplit('/', 2)[0]}"))
     }
-
-
-def some(problems: Sequence[Problem], *, per_language: int, seed: int) -> list[Problem]:
-    """Return at most `per_language` problems of each language and variant, in the given order."""
-    if not per_language:
-        return list(problems)
-    by_kind: dict[tuple[str, str], list[str]] = {}
-    for problem in problems:
-        by_kind.setdefault((problem.language, problem.variant), []).append(problem.key)
-    chosen = {
-        key
-        for keys in by_kind.values()
-        for key in sorted(keys, key=lambda key: rank(f"{seed}/{key}"))[:per_language]
-    }
-    return [problem for problem in problems if problem.key in chosen]
 
 
 def _of_solution(solution: Problem, seed: int) -> Iterator[Problem]:

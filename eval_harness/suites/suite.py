@@ -33,6 +33,9 @@ class Suite:
     licence: str = ""
     source: str = ""
     """Where the data comes from, for people."""
+    data_of: Mapping[str, str] = field(default_factory=dict)
+    """SHA-256 of the data file that a problem comes from, by `Problem.key`; none of those that are
+    drawn from a project."""
     packages: Mapping[str, str] = field(default_factory=dict)
     """What programs need besides their language: names, by language."""
     known_bad: Mapping[str, str] = field(default_factory=dict)
