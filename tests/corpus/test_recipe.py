@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fimble.errors import ConfigError
-from training.corpus.recipe import Recipe, read_recipe
+from training.corpus.recipe import Recipe, SyntaxRules, read_recipe
 from training.corpus.source import Source, Split
 
 RECIPES = Path(__file__).parents[2] / "training" / "recipes"
@@ -92,3 +92,11 @@ def test_a_shipped_recipe_names_permissive_licences_only() -> None:
     for path in RECIPES.glob("corpus-*.toml"):
         for source in read_recipe(path).sources:
             assert is_permissive(source.licence), source
+
+
+@pytest.mark.parametrize(
+    "shares", [{"klingon": 0.5}, {"sql": 1.5}, {"sql": -0.1}], ids=["language", "high", "low"]
+)
+def test_limits_of_syntax_are_checked(shares: dict[str, float]) -> None:
+    with pytest.raises(ConfigError, match=r"syntax.max_error_share"):
+        SyntaxRules(max_error_share=shares)

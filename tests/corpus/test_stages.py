@@ -98,6 +98,14 @@ def test_a_few_errors_in_a_long_file_are_tolerated() -> None:
     assert (row["language"], row["reason"]) == ("c", None)
 
 
+def test_a_recipe_sets_how_much_of_a_text_may_be_wrong() -> None:
+    text = "int add(int a, int b) { return a + b; }\n" * 100 + "@@ ??\n"
+    table = decode(table_of(("c", text.encode())))
+    usual = check_syntax(table, limit_s=10.0)
+    strict = check_syntax(table, limit_s=10.0, max_error_share={"c": 0.0, "cpp": 0.0})
+    assert [usual["reason"][0].as_py(), strict["reason"][0].as_py()] == [None, "syntax_errors"]
+
+
 @pytest.mark.slow
 def test_a_text_that_takes_too_long_is_dropped_and_the_next_one_is_parsed() -> None:
     parser = Parser(limit_s=0.5)

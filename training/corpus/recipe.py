@@ -41,6 +41,16 @@ class SyntaxRules:
     """`[syntax]`: files that are not their language."""
 
     enabled: bool = True
+    max_error_share: dict[str, float] | None = None
+    """By language, the share of bytes under ERROR nodes above which a file is dropped, 0 to 1, in
+    place of `faults.MAX_ERROR_SHARE`."""
+
+    def __post_init__(self) -> None:
+        for name, share in (self.max_error_share or {}).items():
+            if by_name(name) is None:
+                raise ConfigError(f"syntax.max_error_share names the unknown language {name!r}")
+            if not 0 <= share <= 1:
+                raise ConfigError(f"syntax.max_error_share.{name} is {share}; allowed are 0..1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,7 +23,7 @@ from training.corpus.redaction import Redacted, redact
 from training.corpus.tables import BANDS, Drop, as_int64, judge, live, replace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from training.corpus.recipe import Rules
@@ -107,14 +107,17 @@ def check_origin(table: pa.Table) -> pa.Table:
     return judge(table, "origin", ("text", "language"), filters.reason_by_origin)
 
 
-def check_syntax(table: pa.Table, limit_s: float) -> pa.Table:
+def check_syntax(
+    table: pa.Table, limit_s: float, max_error_share: Mapping[str, float] | None = None
+) -> pa.Table:
     """Drop texts that are not their language; C headers that are C++ are renamed.
 
     Args:
         table: Rows of `ANNOTATED`.
         limit_s: CPU seconds for one text.
+        max_error_share: By language, in place of `faults.MAX_ERROR_SHARE`.
     """
-    parser = _parser(limit_s)
+    parser = _parser(limit_s, tuple(sorted((max_error_share or {}).items())))
     languages = dict(zip(table["id"].to_pylist(), table["language"].to_pylist(), strict=True))
 
     def reason_to_drop(file_id: str, language: str, text: str) -> str | None:
@@ -126,8 +129,8 @@ def check_syntax(table: pa.Table, limit_s: float) -> pa.Table:
 
 
 @cache
-def _parser(limit_s: float) -> Parser:
-    return Parser(limit_s)
+def _parser(limit_s: float, max_error_share: tuple[tuple[str, float], ...]) -> Parser:
+    return Parser(limit_s, dict(max_error_share))
 
 
 def score_quality(table: pa.Table, min_score: float) -> pa.Table:
@@ -242,7 +245,15 @@ def steps(rules: Rules) -> tuple[Step, ...]:
         ("licence", partial(check_licence, allow=allow), True),
         ("lines", partial(check_lines, limits=rules.lines), rules.lines.enabled),
         ("origin", check_origin, rules.origin.enabled),
-        ("syntax", partial(check_syntax, limit_s=rules.parse_s), rules.syntax.enabled),
+        (
+            "syntax",
+            partial(
+                check_syntax,
+                limit_s=rules.parse_s,
+                max_error_share=rules.syntax.max_error_share,
+            ),
+            rules.syntax.enabled,
+        ),
         (
             "quality",
             partial(score_quality, min_score=rules.quality.min_score),
