@@ -78,7 +78,8 @@ def _walk(text: str, problem: Problem, language: Language | None) -> _Walk:
     start = _lowest_and_last(c.char for c in before.brackets)[1]
     behind = scan(problem.suffix + problem.tests, language)
     num_stray = -_lowest_and_last(c.char for c in behind.brackets)[0]
-    depth, closers = start, []
+    depth = start
+    closers: list[tuple[int, int]] = []
     for bracket in scan(text, language, before.state).brackets:
         if bracket.char == "{":
             depth += 1

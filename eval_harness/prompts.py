@@ -54,12 +54,14 @@ def prompt_parts(
     Args:
         problem: The problem; its `path` and `context` go into the prompt, where it has any.
         order: Order of prefix and suffix of an infilling problem; see `FimFormat.orders`.
-        budget: How much of the file the prompt may hold; None is what the server takes.
+        budget: How much of the file the prompt may hold; None is what the server takes. Other
+            files get half of what goes before the cursor, on top.
         repository: Name of the project; empty leaves it out.
         snippets: Code of other files, the most important last; they follow the problem's own.
     """
-    around = window(problem.prompt, problem.suffix, budget or WindowBudget())
-    context = (*problem.context, *snippets)
+    budget = budget or WindowBudget()
+    around = window(problem.prompt, problem.suffix, budget)
+    context = _within((*problem.context, *snippets), budget.prefix_bytes // 2)
     if problem.kind is Kind.COMPLETE:
         header = document_header(path=problem.path, repository=repository, snippets=context)
         return (*header, around.prefix)
@@ -71,6 +73,17 @@ def prompt_parts(
         repository=repository,
         snippets=context,
     )
+
+
+def _within(snippets: Sequence[Snippet], limit_bytes: int) -> tuple[Snippet, ...]:
+    """Return the last snippets, the most important ones, that fit together."""
+    kept: list[Snippet] = []
+    for snippet in reversed(snippets):
+        limit_bytes -= len(f"{snippet.path}\n{snippet.text}".encode("utf-8", "surrogatepass"))
+        if limit_bytes < 0:
+            break
+        kept.insert(0, snippet)
+    return tuple(kept)
 
 
 def is_finished(problem: Problem, text: str) -> bool:

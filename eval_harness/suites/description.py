@@ -20,9 +20,10 @@ class DataFile:
     """One file of records."""
 
     file: str
-    """Path: of a shipped suite within the folder of benchmarks, else beside the TOML file."""
+    """Path: of a shipped suite within the folder of benchmarks, else beside the TOML file. The same
+    name with or without `.gz` does as well."""
     sha256: str = ""
-    """Of the file as it lies there; empty takes any content."""
+    """Of what the file holds, unpacked where it is gzipped; empty takes any content."""
     language: str = ""
     """Our name of the records' language; empty where each record says its own."""
     packages: str = ""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from eval_harness.suites.description import Description, read_description
-from eval_harness.suites.records import read_records
+from eval_harness.suites.records import content_of, read_records
 from eval_harness.suites.shapes.table import shape_of
 from fimble.errors import InputError
 from fimble.files import sha256_of
@@ -62,8 +63,9 @@ def read_problems(
     problems: dict[str, Problem] = {}
     data_of: dict[str, str] = {}
     for data in chosen:
-        path = folder / data.file
-        sha256 = _checked_hash(path, data, description)
+        path = _found(folder / data.file, description)
+        _check_content(path, data, description)
+        sha256 = sha256_of(path)
         for problem, where in _problems_of(path, data, description, folder):
             if problem.key in problems:
                 raise InputError(f"{where}: there are two problems {problem.key!r}")
@@ -102,16 +104,24 @@ def _problems_of(
         yield problem, record.where
 
 
-def _checked_hash(path: Path, data: DataFile, description: Description) -> str:
-    """Return the SHA-256 of a file, which is the one that the suite was described with."""
-    if not path.is_file():
-        origin = f"; it comes from {description.source}" if description.source else ""
-        raise InputError(f"suite {description.name!r} needs the file {path}{origin}")
-    got = sha256_of(path)
-    if data.sha256 and got != data.sha256:
+def _found(path: Path, description: Description) -> Path:
+    """Return the path of a file, which may be packed where it was not, or the other way round."""
+    other = path.with_suffix("") if path.suffix == ".gz" else path.with_name(f"{path.name}.gz")
+    for candidate in (path, other):
+        if candidate.is_file():
+            return candidate
+    origin = f"; it comes from {description.source}" if description.source else ""
+    raise InputError(f"suite {description.name!r} needs the file {path}{origin}")
+
+
+def _check_content(path: Path, data: DataFile, description: Description) -> None:
+    """Raise unless a file holds what the suite was described with."""
+    if not data.sha256:
+        return
+    got = hashlib.sha256(content_of(path)).hexdigest()
+    if got != data.sha256:
         raise InputError(
-            f"{path} is not the file of suite {description.name!r}: its sha256 is {got}, wanted "
-            f"is {data.sha256}. To measure on this file all the same, describe it in a TOML file "
-            "of your own (docs/benchmarks.md) and give that instead of the suite's name"
+            f"{path} is not the file of suite {description.name!r}: the sha256 of what it holds is "
+            f"{got}, wanted is {data.sha256}. To measure on this file all the same, describe it in "
+            "a TOML file of your own (docs/benchmarks.md) and give that instead of the suite's name"
         )
-    return got

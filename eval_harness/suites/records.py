@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from fimble.errors import InputError
@@ -42,7 +43,7 @@ class Record(NamedTuple):
             InputError: It is missing and there is no default, or it is no list of texts.
         """
         value = self._value(name, default)
-        if isinstance(value, list | tuple):
+        if isinstance(value, Sequence) and not isinstance(value, str):
             items = [to_lf(item) for item in value if isinstance(item, str)]
             if len(items) == len(value):
                 return tuple(items)
@@ -77,9 +78,12 @@ class Record(NamedTuple):
             InputError: It is something else than a list of tables.
         """
         value = self._value(name, ())
-        if not isinstance(value, list | tuple) or not all(isinstance(v, dict) for v in value):
-            raise self._wrong(name, value, "a list of tables")
-        return tuple(Record(v, f"{self.where}, in {name!r}") for v in value if isinstance(v, dict))
+        if isinstance(value, Sequence) and not isinstance(value, str):
+            where = f"{self.where}, in {name!r}"
+            items = [Record(item, where) for item in value if isinstance(item, dict)]
+            if len(items) == len(value):
+                return tuple(items)
+        raise self._wrong(name, value, "a list of tables")
 
     def refuse(self, what: str) -> InputError:
         """Return an error that says where the record stands."""
@@ -155,11 +159,21 @@ def _parsed(text: str, where: str) -> object:
 
 def _text_of(path: Path) -> str:
     try:
-        data = path.read_bytes()
-        return (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8-sig")
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise InputError(f"{path} is cut short or damaged: {error}") from error
+        return content_of(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not UTF-8: {error}") from error
+
+
+def content_of(path: Path) -> bytes:
+    """Return what a file holds, unpacked where it is gzipped.
+
+    Raises:
+        InputError: It cannot be read, or is damaged.
+    """
+    try:
+        data = path.read_bytes()
+        return gzip.decompress(data) if path.suffix == ".gz" else data
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise InputError(f"{path} is cut short or damaged: {error}") from error
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error

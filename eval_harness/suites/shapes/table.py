@@ -19,10 +19,14 @@ if TYPE_CHECKING:
 
 _PACKAGE = "eval_harness.suites.shapes"
 SHAPES = {
+    "crosscodeeval": f"{_PACKAGE}.crosscodeeval:problem",
     "humaneval": f"{_PACKAGE}.humaneval:completion",
     "humaneval-infilling": f"{_PACKAGE}.humaneval:infilling",
     "humaneval-x": f"{_PACKAGE}.humaneval_x:problem",
     "mbpp": f"{_PACKAGE}.mbpp:problem",
+    "multipl-e": f"{_PACKAGE}.multipl_e:problem",
+    "mxeval": f"{_PACKAGE}.mxeval:problem",
+    "safim": f"{_PACKAGE}.safim:problem",
 }
 """Format by name, as `module:function`."""
 

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from eval_harness.suites.description import Template
     from eval_harness.suites.records import Record
 
+LINE = "line"
+"""Stands for the number of the record in its file, for records without a name."""
 _FIELD = re.compile(r"\{(\w+)\}")
 
 
@@ -54,6 +56,8 @@ def language_of(record: Record, field: str = "language") -> str:
 
 
 def _text(record: Record, name: str) -> str:
+    if name == LINE and name not in record.fields:
+        return record.where.rpartition(":")[2]
     value = record.fields.get(name)
     is_number = isinstance(value, int) and not isinstance(value, bool)
     return record.label(name) if is_number else record.text(name)
