@@ -55,8 +55,8 @@ class Plan:
             raise InputError(f"-n is {self.num_samples}; it must be 1 or more")
         if self.num_samples > 1 and not self.model.has_chance:
             raise InputError(
-                f"-n is {self.num_samples} and --temperature is 0, which gives {self.num_samples} "
-                "times the same answer; choose a temperature above 0"
+                f"-n is {self.num_samples} and --temperature is 0, which gives the same answer "
+                f"{self.num_samples} times; choose a temperature above 0"
             )
         if self.concurrency < 0 or self.workers < 1:
             raise InputError("--concurrency must be 0 or more, --workers 1 or more")

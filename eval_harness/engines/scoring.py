@@ -61,7 +61,8 @@ class TgiScorer:
         whole = await self._post(session, "tokenize", [*parts, text])
         before = await self._post(session, "tokenize", parts)
         num_tokens = len(whole) - len(before)
-        wanted: dict[str, object] = {"max_new_tokens": 1, "details": True, "decoder_input_details": True}
+        wanted: dict[str, object] = {"max_new_tokens": 1, "decoder_input_details": True}
+        wanted["details"] = True
         answer = await self._post(session, "generate", [*parts, text], wanted)
         prefill = answer.get("details", {}).get("prefill") if isinstance(answer, dict) else None
         values = [row.get("logprob") for row in (prefill or [])[-num_tokens:]] if num_tokens else []

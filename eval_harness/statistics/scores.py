@@ -8,7 +8,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from eval_harness.problem import Kind
-from eval_harness.statistics.intervals import Estimate, rate, ratio
+from eval_harness.statistics.intervals import Estimate, mean, rate, ratio
 from eval_harness.statistics.pass_at_k import pass_at_k
 from eval_harness.statistics.quantiles import quantile
 from eval_harness.verdict import NOT_JUDGED, State
@@ -125,7 +125,7 @@ def _comparisons(results: Sequence[Result]) -> dict[str, Estimate | None]:
     holes = [r for r in results if r.problem.kind is Kind.INFILL or not r.problem.tests]
     return {
         "exact_match": _rate(holes, lambda reply: reply.is_exact),
-        "edit_similarity": _rate(holes, lambda reply: reply.edit_similarity),
+        "edit_similarity": _similarity(holes),
         "stop_accuracy": _rate(holes, lambda reply: reply.stops_right),
         "parse_rate": _rate(results, lambda reply: reply.parses),
         "ended_rate": _rate(results, lambda r: r.answer.stop_reason != StopReason.LENGTH),
@@ -177,6 +177,20 @@ def _rate(results: Sequence[Result], of: Callable[[Reply], float | None]) -> Est
             groups.append(result.problem.group)
             num_trials += len(known)
     return rate(values, groups, num_trials=num_trials) if values else None
+
+
+def _similarity(results: Sequence[Result]) -> Estimate | None:
+    """Return the mean similarity; its values are no counts, so that Student's interval fits."""
+    rows = [
+        (statistics.fmean(known), result.problem.group)
+        for result in results
+        if (known := [s for reply in result.replies if (s := reply.edit_similarity) is not None])
+    ]
+    if not rows:
+        return None
+    values, groups = zip(*rows, strict=True)
+    found = mean(values, groups)
+    return found._replace(low=max(0.0, found.low), high=min(1.0, found.high))
 
 
 def _share(values: Iterable[bool | None]) -> float | None:
