@@ -7,13 +7,17 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 export HF_HUB_OFFLINE := 1
 export ORT_DISABLE_TELEMETRY := 1
 
-.PHONY: demo test spark-test check fix bench bench-corpus clean
+.PHONY: demo test test-benchmarks spark-test check fix bench bench-corpus clean
 
 demo: $(VENV)/.analyst  ## ghost text from the shipped model, in real editor sessions
 	$(BIN)/python -m bench.demo
 
 test: $(VENV)/.dev  ## every test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+
+BENCHMARKS ?= ../shared/benchmarks
+test-benchmarks: $(VENV)/.dev  ## the eval harness on whole benchmarks: every true answer, load, throughput
+	FIMBLE_BENCHMARKS=$(abspath $(BENCHMARKS)) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m benchmarks --timeout 3600
 
 SPARK := build/spark
 spark-test: $(SPARK)/.ready  ## that Apache Spark itself builds the same corpus; needs Java
