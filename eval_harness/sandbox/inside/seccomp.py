@@ -114,6 +114,7 @@ _WITH_RULES = {
 _NAMESPACES = 0x5E020000
 """CLONE_NEW*, all but those of processes: the worker needs it, programs lack the capability."""
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
+_SOCK_STREAM, _SOCK_SEQPACKET = 1, 5
 
 # What one process may do to another of the same user; refused where nothing else keeps them apart.
 _ON_OTHERS_BY_FIRST = {
@@ -275,11 +276,15 @@ def _refuse_unless(call: int, argument: int, values: tuple[int, ...]) -> list[_I
 
 
 def _only_streams(call: int) -> list[_Instruction]:
-    """Allow pairs of stream sockets only: a datagram socket can be pointed elsewhere later."""
+    """Allow pairs of connected sockets only: a datagram socket can be pointed elsewhere later.
+
+    Those that keep packets apart are how Rust's standard library starts processes.
+    """
     body = [
         _Instruction(_LOAD, 16 + 8),
         _Instruction(_AND, 0xF),
-        _Instruction(_EQUAL, 1, 1, 0),
+        _Instruction(_EQUAL, _SOCK_STREAM, 2, 0),
+        _Instruction(_EQUAL, _SOCK_SEQPACKET, 1, 0),
         _return_error(errno.EPERM),
         _Instruction(_LOAD, 0),
     ]
