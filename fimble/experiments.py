@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from functools import lru_cache
-from itertools import combinations
+from itertools import combinations, islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from fimble.config import read_toml
@@ -30,7 +30,7 @@ from fimble.errors import ConfigError
 from fimble.events import Unit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
     from pathlib import Path
 
     from fimble.settings import Settings
@@ -211,6 +211,8 @@ class Registered(NamedTuple):
     experiment: Experiment
     arms_by_bucket: tuple[int, ...]
     """Number of the arm that owns a bucket; -1 for nobody's."""
+    start_ms: int
+    stop_ms: int
 
 
 def read_experiment(path: Path) -> Experiment:
@@ -262,7 +264,8 @@ def _key(salt: str) -> bytes:
     return hashlib.blake2b(salt.encode(), digest_size=32).digest()
 
 
-def arms_by_bucket(weights: Sequence[float]) -> tuple[int, ...]:
+@lru_cache(maxsize=256)
+def arms_by_bucket(weights: tuple[float, ...]) -> tuple[int, ...]:
     """Return the number of the arm that owns each bucket, -1 for nobody's.
 
     Each arm grows from a place of its own: first forward to where the next one begins, then, if it
@@ -277,12 +280,10 @@ def arms_by_bucket(weights: Sequence[float]) -> tuple[int, ...]:
         own = min(size, places[arm + 1] - places[arm])
         owners[places[arm] : places[arm] + own] = [arm] * own
     for arm, size in enumerate(sizes):
-        missing = size - (places[arm + 1] - places[arm])
-        for step in range(NUM_BUCKETS):
-            bucket = (places[arm] - 1 - step) % NUM_BUCKETS
-            if missing > 0 and owners[bucket] == -1:
-                owners[bucket] = arm
-                missing -= 1
+        missing = max(0, size - (places[arm + 1] - places[arm]))
+        backward = (bucket % NUM_BUCKETS for bucket in range(places[arm] - 1, -NUM_BUCKETS, -1))
+        for bucket in islice((each for each in backward if owners[each] == -1), missing):
+            owners[bucket] = arm
     return tuple(owners)
 
 
@@ -298,7 +299,12 @@ class Assigner:
         """
         self._user_id = user_id
         self._registered = tuple(
-            Registered(each, arms_by_bucket([arm.weight for arm in each.arms]))
+            Registered(
+                each,
+                arms_by_bucket(tuple(arm.weight for arm in each.arms)),
+                each.start_ms,
+                each.stop_ms,
+            )
             for each in experiments
             if _is_in_layer(each, user_id)
         )
@@ -313,7 +319,7 @@ class Assigner:
         found = (
             _assigned(each, unit_id(each.experiment.unit, self._user_id, request_id, now_ms))
             for each in self._registered
-            if each.experiment.start_ms <= now_ms < each.experiment.stop_ms
+            if each.start_ms <= now_ms < each.stop_ms
         )
         return tuple(assignment for assignment in found if assignment is not None)
 
