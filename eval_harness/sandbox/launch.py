@@ -108,14 +108,21 @@ def _bubblewrap(own_folder: Path, readable: tuple[str, ...]) -> list[str]:
             command += ["--ro-bind", folder, folder]
     seen = (*SYSTEM_SETTINGS, "/sys/devices/system/cpu", "/sys/devices/system/node")
     bound = (*seen, "/sys/kernel/mm/transparent_hugepage", str(_PREFIX), str(_PACKAGE), *readable)
-    for path_text in dict.fromkeys(bound):
-        if not path_text.startswith(tuple(f"{folder}/" for folder in SYSTEM_FOLDERS)):
-            command += ["--ro-bind-try", path_text, path_text]
+    outside = [
+        path for path in dict.fromkeys(bound)
+        if not path.startswith(tuple(f"{folder}/" for folder in SYSTEM_FOLDERS))
+    ]  # fmt: skip
+    # Folders that bubblewrap makes on the way to a path are closed to the jobs' users otherwise.
+    parents = {str(parent) for path in outside for parent in Path(path).parents[:-1]}
+    for parent in sorted(parents):
+        command += ["--perms", "0755", "--dir", parent]
+    for path in outside:
+        command += ["--ro-bind-try", path, path]
     for name in ("passwd", "group"):
         command += ["--ro-bind", str(own_folder / name), f"/etc/{name}"]
     command += ["--proc", "/proc", "--dev", "/dev"]
     command += ["--size", str(_FILE_SYSTEM_BYTES), "--tmpfs", _INSIDE, "--dir", f"{_INSIDE}/work"]
-    return [*command, "--symlink", f"{_INSIDE}/work", "/tmp", "--chdir", "/", "--remount-ro", "/"]  # noqa: S108
+    return [*command, "--chdir", "/", "--remount-ro", "/"]
 
 
 def _container(readable: tuple[str, ...], name: str) -> list[str]:

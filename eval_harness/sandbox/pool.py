@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import os
 import shutil
 import tempfile
@@ -27,7 +28,9 @@ _PREFIX = "fimble-sandbox-"
 _LOCK = "lock"
 _FIRST_UID = 1 << 30
 """Users of jobs, where the harness is root: no account has such a number."""
-_UIDS_PER_HARNESS = 256
+_MAX_WORKERS = 256
+_UIDS_PER_WORKER = 2
+"""One for jobs, and the next for what holds the tests of Python problems."""
 _MAX_IDLE = 12
 """Workers kept for later, of all toolchains together."""
 
@@ -35,9 +38,9 @@ _MAX_IDLE = 12
 class _Slot:
     """A worker and its place on the host."""
 
-    def __init__(self, sandbox: WorkerPool, index: int, readable: tuple[str, ...]) -> None:
+    def __init__(self, sandbox: WorkerPool, index: int, key: tuple[str, ...]) -> None:
         self.index = index
-        self.readable = readable
+        self.key = key
         self._folder = sandbox.folder / str(index)
         (self._folder / "work").mkdir(parents=True, mode=0o700)
         self._folder.chmod(0o711)
@@ -55,7 +58,7 @@ class _Slot:
         }
         try:
             self.worker = WorkerProcess(
-                launch.argv(self._folder, readable, name),
+                launch.argv(self._folder, key[1:], name),
                 settings,
                 descriptors=tuple(descriptors.values()),
             )
@@ -102,7 +105,7 @@ class WorkerPool:
         self._idle: list[_Slot] = []
         self._busy: set[_Slot] = set()
         self._services: list[Service] = []
-        self._free_indices = set(range(_UIDS_PER_HARNESS))
+        self._free_indices = set(range(_MAX_WORKERS))
 
     def run(self, job: Job) -> Outcome:
         """Run a job to its end; when this returns, no process and no file of it is left.
@@ -136,16 +139,17 @@ class WorkerPool:
         Raises:
             SandboxError: The sandbox failed twice.
         """
-        head = {"kind": kind, **asdict(limits)}
+        head = _head(kind, limits)
+        key = (kind, *(sorted(set(readable)) if self.launch.is_bound_to_readable else ()))
         try:
-            return self._ask_once(head, body, readable)
+            return self._ask_once(key, head + body, limits.wall_s)
         except SandboxError:
-            return self._ask_once(head, body, readable)
+            return self._ask_once(key, head + body, limits.wall_s)
 
     def service(self, job: Job) -> Service:
         """Start a resident process with the job's command, files and readable paths."""
         service = ResidentService(
-            lambda: self._start(tuple(map(str, job.readable))), self._discard, job
+            lambda: self._start(("service", *map(str, job.readable))), self._discard, job
         )
         with self._lock:
             self._services.append(service)
@@ -157,7 +161,7 @@ class WorkerPool:
         Raises:
             SandboxError: It did not start.
         """
-        slot = self._take(())
+        slot = self._take(("program",))
         self._give_back(slot)
         return dict(slot.worker.holds)
 
@@ -175,12 +179,10 @@ class WorkerPool:
         _remove(self.folder)
         self._lock_file.close()
 
-    def _ask_once(self, head: dict[str, object], body: bytes, readable: tuple[str, ...]) -> Answers:
-        slot = self._take(readable if self.launch.is_bound_to_readable else ())
-        wall_s = head["wall_s"]
-        assert isinstance(wall_s, (int, float))
+    def _ask_once(self, key: tuple[str, ...], message: bytes, wall_s: float) -> Answers:
+        slot = self._take(key)
         try:
-            answers = slot.worker.run(head, body, wall_s=wall_s)
+            answers = slot.worker.run(message, wall_s=wall_s)
             error = answers.worker.meta["error"]
             if error and not answers.worker.meta["ended"] and not _was_killed(answers):
                 raise SandboxError(f"the sandbox failed: {error}")
@@ -190,24 +192,24 @@ class WorkerPool:
         self._give_back(slot)
         return answers
 
-    def _take(self, readable: tuple[str, ...]) -> _Slot:
-        key = tuple(sorted(set(readable)))
+    def _take(self, key: tuple[str, ...]) -> _Slot:
+        """Return a worker for a kind of jobs and what these may read."""
         with self._lock:
             for slot in self._idle:
-                if slot.readable == key:
+                if slot.key == key:
                     self._idle.remove(slot)
                     self._busy.add(slot)
                     return slot
         return self._start(key)
 
-    def _start(self, readable: tuple[str, ...]) -> _Slot:
+    def _start(self, key: tuple[str, ...]) -> _Slot:
         with self._lock:
             if not self._free_indices:
-                raise SandboxError(f"more than {_UIDS_PER_HARNESS} programs run at a time")
+                raise SandboxError(f"more than {_MAX_WORKERS} programs run at a time")
             index = min(self._free_indices)
             self._free_indices.remove(index)
         try:
-            slot = _Slot(self, index, readable)
+            slot = _Slot(self, index, key)
         except BaseException:
             with self._lock:
                 self._free_indices.add(index)
@@ -233,6 +235,12 @@ class WorkerPool:
         slot.close()
         with self._lock:
             self._free_indices.add(slot.index)
+
+
+@functools.cache
+def _head(kind: str, limits: Limits) -> bytes:
+    """Return what a worker must know of a job: not what is in it."""
+    return frames.pack({"kind": kind, **asdict(limits)})
 
 
 def outcome(answers: Answers, limits: Limits) -> Outcome:
@@ -278,7 +286,7 @@ def _was_killed(answers: Answers) -> bool:
 
 def _uid(index: int) -> int:
     """Return the user of a worker's jobs: no other worker on this machine has the same."""
-    return _FIRST_UID + (os.getpid() % (1 << 22)) * _UIDS_PER_HARNESS + index
+    return _FIRST_UID + ((os.getpid() % (1 << 22)) * _MAX_WORKERS + index) * _UIDS_PER_WORKER
 
 
 def _sweep(root: Path) -> None:

@@ -75,12 +75,11 @@ class WorkerProcess:
             self.close()
             raise
 
-    def run(self, head: Mapping[str, object], body: bytes, *, wall_s: float) -> Answers:
+    def run(self, message: bytes, *, wall_s: float) -> Answers:
         """Run one job.
 
         Args:
-            head: Its limits and kind.
-            body: Its content, as a frame.
+            message: Its kind and limits as one frame, and its content as another.
             wall_s: Limit of the job itself.
 
         Raises:
@@ -88,7 +87,7 @@ class WorkerProcess:
         """
         deadline_s = time.monotonic() + wall_s + _GRACE_S
         try:
-            frames.write_fd(self._input, frames.pack(head) + body)
+            frames.write_fd(self._input, message)
         except OSError as error:
             raise SandboxError(f"the sandbox's worker has ended: {self._last_words()}") from error
         keeper: frames.Frame | None = None

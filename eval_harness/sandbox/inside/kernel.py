@@ -21,13 +21,11 @@ LANDLOCK_RESTRICT_SELF = 446
 CLONE_NEWPID = 0x20000000
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
-PR_CAPBSET_DROP = 24
 PR_SET_SECUREBITS = 28
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
 _SECUREBITS_ALL_LOCKED = 0xEF
 """No root by uid, no fix-up at setuid, no ambient capabilities; `keep caps` off; all locked."""
-_LAST_CAPABILITY = 40
 _CAPABILITY_VERSION_3 = 0x20080522
 
 # Held while it runs: in the child of `clone` nobody else could give the interpreter lock back.
@@ -93,15 +91,12 @@ class _CapabilityHeader(ctypes.Structure):
 
 
 def drop_capabilities() -> None:
-    """Give up every capability for good; nothing to give up is fine."""
-    for capability in range(_LAST_CAPABILITY + 1):
-        try:
-            prctl(PR_CAPBSET_DROP, capability)
-        except OSError:
-            break
-    try:
+    """Give up every capability; `no new privileges` must be set, so that none comes back.
+
+    A user that is root in its namespace would get them back with the next program it starts: there
+    the kernel's rule for root goes first.
+    """
+    if os.geteuid() == 0:
         prctl(PR_SET_SECUREBITS, _SECUREBITS_ALL_LOCKED)
-    except PermissionError:
-        pass  # we had none
     header = _CapabilityHeader(_CAPABILITY_VERSION_3, 0)
     syscall(number("capset"), ctypes.byref(header), ctypes.byref((ctypes.c_uint32 * 6)()))

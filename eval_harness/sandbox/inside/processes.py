@@ -55,15 +55,15 @@ def usage(pids: list[int]) -> Usage:
     return Usage(cpu_ticks * 1000 / _TICKS_PER_S, pages * _PAGE_BYTES, num)
 
 
-def kill_descent(spared: int) -> bool:
-    """End everything below this process, but for one child; returns whether nothing is left.
+def kill_descent(spared: frozenset[int]) -> bool:
+    """End everything below this process, but for some children; returns whether nothing is left.
 
     This process must be a child subreaper: what loses its parent becomes ours.
     """
     deadline = time.monotonic() + _PATIENCE_S
     while time.monotonic() < deadline:
         reap(spared)
-        alive = [pid for pid in descent(os.getpid()) if pid != spared]
+        alive = [pid for pid in descent(os.getpid()) if pid not in spared]
         if not alive:
             return True
         for pid in alive:
@@ -85,9 +85,9 @@ def kill_user(uid: int) -> None:
     os.waitpid(pid, 0)
 
 
-def reap(spared: int) -> None:
-    """Take the leave of every child that has ended, but for one."""
+def reap(spared: frozenset[int]) -> None:
+    """Take the leave of every child that has ended, but for some."""
     for pid in children(os.getpid()):
-        if pid != spared:
+        if pid not in spared:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, os.WNOHANG)

@@ -8,7 +8,6 @@ import os
 import resource
 import signal
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from eval_harness.sandbox.inside import kernel, landlock, seccomp
@@ -47,7 +46,6 @@ def enter(isolation: Isolation, limits: dict[str, Any], rules: int | None) -> No
         OSError: The kernel refused: the job must not run.
     """
     os.umask(0o077)
-    _prefer_for_killing(isolation)
     _set_limits(isolation, limits)
     if not isolation.is_restricted:
         return
@@ -67,21 +65,16 @@ def enter(isolation: Isolation, limits: dict[str, Any], rules: int | None) -> No
         seccomp.install(seccomp.same_user_filter(own_pid=own_pid, are_signals_scoped=are_scoped))
 
 
+def limit_address_space(limit_bytes: int) -> None:
+    """Limit the memory that this process may map; running out raises where it can be caught."""
+    _limit(resource.RLIMIT_AS, limit_bytes)
+
+
 def reset_signals() -> None:
     """Undo what Python ignores, which programs would inherit."""
     for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-
-
-def _prefer_for_killing(isolation: Isolation) -> None:
-    """Let the kernel end the job, not the worker, when the group is out of memory."""
-    if not isolation.is_counted_by_group:
-        return
-    kernel.prctl(kernel.PR_SET_DUMPABLE, 1)  # else the file belongs to root
-    with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("1000")
-    kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
 
 
 def _set_limits(isolation: Isolation, limits: dict[str, Any]) -> None:

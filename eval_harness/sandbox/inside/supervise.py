@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 _CONTROL_IN = 0
 _CHUNK_BYTES = 1 << 16
-_FIRST_LOOK_MS, _LAST_LOOK_MS = 20, 200
+_FIRST_LOOK_MS, _LAST_LOOK_MS = 50, 200
+_PATIENCE_S = 0.5
 _MAX_FILES = 50_000
 """Entries in a job's folder: an inode costs memory of the kernel."""
 
@@ -36,14 +37,19 @@ class Watch:
     """One job while it runs, and what was found."""
 
     keeper: int
+    """Its first process."""
     report_end: socket.socket
     output_ends: dict[int, bytearray]
     """What comes on standard output and standard error, by descriptor."""
     isolation: Isolation
     limits: dict[str, Any]
     group: Group | None
-    cpu_ms: Callable[[], float]
-    """CPU time of the job, where a control group counts it."""
+    helpers: frozenset[int] = frozenset()
+    """Processes that work for it and outlive it."""
+    helpers_cpu_ms: float = 0.0
+    """What they had used before it."""
+    cpu_ms: Callable[[], float] = float
+    """CPU time of the job so far: where no control group counts it, of what has ended."""
     started_s: float = field(default_factory=time.monotonic)
     ended: str = ""
     """Why we ended it; empty where it came to its own end."""
@@ -72,7 +78,7 @@ class Watch:
                 self._on_event(poll, fd, event)
             if not (self.ended or self.report) and time.monotonic() >= next_look_s:
                 self._look()
-                pause_ms = min(_LAST_LOOK_MS, pause_ms * 3 // 2)
+                pause_ms = min(_LAST_LOOK_MS, pause_ms * 2)
                 next_look_s = time.monotonic() + pause_ms / 1000
 
     def drain(self) -> None:
@@ -82,6 +88,9 @@ class Watch:
             with contextlib.suppress(BlockingIOError):
                 while not self.ended and self._read(fd):
                     pass
+
+    def _pids(self) -> list[int]:
+        return [self.keeper, *processes.descent(self.keeper), *self.helpers]
 
     def _on_event(self, poll: select.poll, fd: int, event: int) -> None:
         if fd == _CONTROL_IN:
@@ -106,16 +115,16 @@ class Watch:
         if time.monotonic() - self.started_s > self.limits["wall_s"]:
             self.ended = "wall_limit"
             return
-        pids = [] if self.group else [self.keeper, *processes.descent(self.keeper)]
+        pids = [] if self.group else self._pids()
         used = processes.usage(pids)
-        cpu_ms = self.cpu_ms() if self.group else used.cpu_ms
+        cpu_ms = self.cpu_ms() if self.group else used.cpu_ms - self.helpers_cpu_ms
         self.peak_bytes = max(self.peak_bytes, used.memory_bytes)
         disk = folder.use(
             self.isolation.folder, is_own_file_system=self.limits["is_own_file_system"]
         )
         num_bytes = disk.num_bytes
         if not self.limits["is_own_file_system"]:
-            num_bytes += folder_bytes_without_names(pids, self.keeper)
+            num_bytes += folder.unlinked_bytes(pids or self._pids())
         if cpu_ms > self.limits["cpu_s"] * 1000:
             self.ended = "cpu_limit"
         elif not self.group and used.memory_bytes > self.limits["memory_bytes"]:
@@ -126,25 +135,34 @@ class Watch:
             self.ended = "processes"
 
 
-def folder_bytes_without_names(pids: list[int], keeper: int) -> int:
-    """Return what a job's open files hold though they were removed."""
-    return folder.unlinked_bytes(pids or [keeper, *processes.descent(keeper)])
+def end_first(pid: int) -> int:
+    """End a job's first process, in a namespace all of it; returns how it ended, as a wait does."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+    return os.waitpid(pid, 0)[1]
 
 
-def end_all(isolation: Isolation, keeper: int, *, is_keeper_spared: bool) -> bool:
-    """End every process of a job; returns whether none is left.
+def exit_code_of(pid: int) -> int | None:
+    """Return how a process ended that seems to be ending; None if it had to be ended."""
+    deadline_s = time.monotonic() + _PATIENCE_S
+    while time.monotonic() < deadline_s:
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(_PATIENCE_S / 100)
+    end_first(pid)
+    return None
+
+
+def end_rest(isolation: Isolation, spared: frozenset[int]) -> bool:
+    """End what is left of a job where no namespace does; returns whether nothing is.
 
     Args:
         isolation: Tells by which means.
-        keeper: The job's first process.
-        is_keeper_spared: It has an answer to give.
+        spared: Processes that have an answer to give, or serve the next job.
     """
-    if not is_keeper_spared:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(keeper, signal.SIGKILL)
-        os.waitpid(keeper, 0)  # in a namespace: returns when all of it is gone
     if isolation.has_namespaces:
         return True
-    if isolation.uid is not None and isolation.is_restricted:
+    if isolation.uid is not None:
         processes.kill_user(isolation.uid)
-    return processes.kill_descent(keeper if is_keeper_spared else 0)
+    return processes.kill_descent(spared)

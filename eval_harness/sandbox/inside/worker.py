@@ -6,6 +6,7 @@ never its content: that is the keeper's, a fork that ends with the job.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import resource
@@ -17,12 +18,28 @@ import time
 from contextlib import suppress
 from typing import Any, NoReturn
 
-from eval_harness.sandbox.inside import folder, frames, keeper, kernel, landlock, processes, seccomp
+from eval_harness.sandbox.inside import (
+    folder,
+    frames,
+    keeper,
+    kernel,
+    landlock,
+    processes,
+    seccomp,
+    zygote,
+)
 from eval_harness.sandbox.inside.groups import Group
 from eval_harness.sandbox.inside.restrict import Isolation
-from eval_harness.sandbox.inside.supervise import HarnessGoneError, Watch, end_all
+from eval_harness.sandbox.inside.supervise import (
+    HarnessGoneError,
+    Watch,
+    end_first,
+    end_rest,
+    exit_code_of,
+)
 
 _CONTROL_OUT = 1
+_SERVICE_LOOK_MS = 250
 
 
 class WorkerBrokenError(Exception):
@@ -33,6 +50,7 @@ class Worker:
     """What holds here, found out once."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
+        self._score_file = _score_file()
         kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
         kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -47,11 +65,14 @@ class Worker:
             landlock=landlock.Rules() if is_restricted and landlock.abi() else None,
             is_counted_by_group=self.group is not None,
         )
+        self._zygote: zygote.Zygote | None = None
         self.is_own_file_system: bool = settings["is_own_file_system"]
         if is_restricted:
             seccomp.install(seccomp.base_filter())
         if self.isolation.uid is not None:
             os.chown(self.isolation.folder, self.isolation.uid, self.isolation.uid)
+        gc.collect()
+        gc.freeze()  # forks then share these pages
         frames.write_fd(_CONTROL_OUT, frames.pack({"from": "worker", "holds": self.holds()}))
 
     def holds(self) -> dict[str, object]:
@@ -86,31 +107,125 @@ class Worker:
                 memory_bytes=limits["memory_bytes"], processes=limits["processes"]
             )
         cpu_before_ms = self._cpu_ms()
-        watch = self._start(limits, cpu_before_ms)
+        begin, end = (
+            (self._begin_python, self._end_python)
+            if limits["kind"] == "python"
+            else (self._begin_program, self._end_program)
+        )
+        watch = begin(limits)
+        watch.cpu_ms = lambda: self._cpu_ms() - cpu_before_ms
         try:
             watch.until_end()
-            exit_code = watch.report.get("exit_code")
-            is_clean = end_all(self.isolation, watch.keeper, is_keeper_spared=exit_code is not None)
-            watch.drain()
-            wall_ms = (time.monotonic() - watch.started_s) * 1000
-            if exit_code is not None:
-                with suppress(BrokenPipeError):
-                    if not watch.ended:
-                        watch.report_end.send(b"+")
-                    watch.report_end.shutdown(socket.SHUT_WR)
-                os.waitpid(watch.keeper, 0)
+            is_clean = end(watch)
         except HarnessGoneError:
-            end_all(self.isolation, watch.keeper, is_keeper_spared=False)
+            end_first(watch.keeper)
+            end_rest(self.isolation, frozenset())
             folder.empty(self.isolation.folder)
             raise
         finally:
-            watch.report_end.close()
             for fd in watch.output_ends:
                 os.close(fd)
+        wall_ms = (time.monotonic() - watch.started_s) * 1000
         folder.empty(self.isolation.folder)
-        self._answer(watch, wall_ms, self._cpu_ms() - cpu_before_ms)
+        self._answer(watch, wall_ms)
         if not is_clean:
             raise WorkerBrokenError("a process of a job could not be ended")
+        if self._zygote and (watch.ended or "exit_code" not in watch.report):
+            self._zygote.end_examiner()
+
+    def _begin_program(self, limits: dict[str, Any]) -> Watch:
+        """Start a keeper, which starts the program."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        pipes = os.pipe(), os.pipe()
+        pid = self._fork()
+        if pid == 0:
+            for fd in (pipes[0][0], pipes[1][0], ours.fileno()):
+                os.close(fd)
+            keeper.keep(self.isolation, limits, keeper.Ends(pipes[0][1], pipes[1][1], theirs))
+        theirs.close()
+        return self._watch(pid, limits, pipes, ours)
+
+    def _end_program(self, watch: Watch) -> bool:
+        """End every process of a job, and let its keeper answer if it can; is nothing left?"""
+        if "exit_code" not in watch.report:
+            end_first(watch.keeper)
+            is_clean = end_rest(self.isolation, frozenset())
+            watch.drain()
+        else:
+            is_clean = end_rest(self.isolation, frozenset({watch.keeper}))
+            watch.drain()
+            with suppress(BrokenPipeError):
+                if not watch.ended:
+                    watch.report_end.send(b"+")
+                watch.report_end.shutdown(socket.SHUT_WR)
+            os.waitpid(watch.keeper, 0)
+        watch.report_end.close()
+        return is_clean
+
+    def _begin_python(self, limits: dict[str, Any]) -> Watch:
+        """Fork the candidate, and give the examiner the other end of its connection."""
+        self._zygote = self._zygote or zygote.Zygote(self.isolation)
+        examiner = self._zygote.examiner(limits)
+        used_ms = 0.0 if self.group else processes.usage([examiner.pid]).cpu_ms
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        pipes = os.pipe(), os.pipe()
+        pid = self._fork()
+        if pid == 0:
+            ends = keeper.Ends(pipes[0][1], pipes[1][1], theirs)
+            self._zygote.become_candidate(limits, ends)
+        theirs.close()
+        examiner.begin(ours)
+        ours.close()
+        watch = self._watch(pid, limits, pipes, examiner.end)
+        watch.helpers = frozenset({examiner.pid})
+        watch.helpers_cpu_ms = used_ms
+        return watch
+
+    def _end_python(self, watch: Watch) -> bool:
+        """End the candidate and all that it started, and let the examiner answer if it can."""
+        assert self._zygote
+        if watch.report.get("verdict") == "gone":
+            watch.report["exit_code"] = exit_code_of(watch.keeper)
+        else:
+            end_first(watch.keeper)
+        is_clean = end_rest(self.isolation, watch.helpers)
+        watch.drain()
+        if "exit_code" in watch.report:
+            self._zygote.examiner(watch.limits).let_answer(is_wanted=not watch.ended)
+        return is_clean
+
+    def _fork(self) -> int:
+        """Fork what the kernel shall rather end than us when our group is out of memory."""
+        self._set_killing_score(b"1000")
+        pid = kernel.clone(kernel.CLONE_NEWPID if self.isolation.has_namespaces else 0)
+        if pid == 0:
+            kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+            kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
+            return 0
+        self._set_killing_score(b"0")
+        return pid
+
+    def _set_killing_score(self, score: bytes) -> None:
+        if self._score_file is not None:
+            os.pwrite(self._score_file, score, 0)
+
+    def _watch(
+        self,
+        pid: int,
+        limits: dict[str, Any],
+        pipes: tuple[tuple[int, int], tuple[int, int]],
+        report_end: socket.socket,
+    ) -> Watch:
+        for _, end in pipes:
+            os.close(end)
+        return Watch(
+            keeper=pid,
+            report_end=report_end,
+            output_ends={start: bytearray() for start, _ in pipes},
+            isolation=self.isolation,
+            limits=limits,
+            group=self.group,
+        )
 
     def _become_service(self, limits: dict[str, Any]) -> None:
         """Run one command that talks with the harness itself, until either ends."""
@@ -119,46 +234,21 @@ class Worker:
         folder.fill(self.isolation.folder, files, set(body.meta["executables"]), self.isolation.uid)
         pid = keeper.start(self.isolation, limits, body.meta, (0, 1, 2))
         poll = select.poll()
-        poll.register(0, 0)
-        ended = os.pidfd_open(pid)
-        poll.register(ended, select.POLLIN)
-        poll.poll()
-        end_all(self.isolation, pid, is_keeper_spared=False)
-        processes.kill_descent(0)
+        poll.register(0, 0)  # only its end
+        while not poll.poll(_SERVICE_LOOK_MS) and os.waitpid(pid, os.WNOHANG)[0] == 0:
+            pass
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        end_rest(self.isolation, frozenset())
 
-    def _start(self, limits: dict[str, Any], cpu_before_ms: float) -> Watch:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        out, out_end = os.pipe()
-        err, err_end = os.pipe()
-        flags = kernel.CLONE_NEWPID if self.isolation.has_namespaces else 0
-        pid = kernel.clone(flags)
-        if pid == 0:
-            kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
-            kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
-            for fd in (out, err, ours.fileno()):
-                os.close(fd)
-            keeper.keep(self.isolation, limits, keeper.Ends(out_end, err_end, theirs))
-        for fd in (out_end, err_end):
-            os.close(fd)
-        theirs.close()
-        return Watch(
-            keeper=pid,
-            report_end=ours,
-            output_ends={out: bytearray(), err: bytearray()},
-            isolation=self.isolation,
-            limits=limits,
-            group=self.group,
-            cpu_ms=lambda: self._cpu_ms() - cpu_before_ms,
-        )
-
-    def _answer(self, watch: Watch, wall_ms: float, cpu_ms: float) -> None:
+    def _answer(self, watch: Watch, wall_ms: float) -> None:
         peak = self.group.peak_bytes() if self.group else watch.peak_bytes
         meta = {
             "from": "worker",
             "ended": watch.ended,
             "exit_code": watch.report.get("exit_code"),
             "error": watch.report.get("error"),
-            "cpu_ms": cpu_ms,
+            "cpu_ms": watch.cpu_ms() + (0 if self.group else watch.report.get("cpu_ms", 0)),
             "wall_ms": wall_ms,
             "peak_memory_bytes": peak,
             "was_out_of_memory": self.group.was_out_of_memory() if self.group else False,
@@ -181,6 +271,20 @@ def main(settings_text: str) -> NoReturn:
     except BrokenPipeError:
         pass  # the harness has ended
     sys.exit(0)
+
+
+def _score_file() -> int | None:
+    """Return what sets our rank among those to be killed; None where it cannot be taken back."""
+    if os.geteuid() != 0:
+        return None
+    fd = os.open("/proc/self/oom_score_adj", os.O_RDWR)
+    try:
+        os.pwrite(fd, b"1", 0)
+        os.pwrite(fd, b"0", 0)
+    except OSError:
+        os.close(fd)
+        return None
+    return fd
 
 
 def _has_namespaces() -> bool:

@@ -1,0 +1,176 @@
+"""The process that holds a candidate's program, and only that: runs it, and answers calls.
+
+Whatever the program does to this process, it can only change what it answers.
+"""
+
+from __future__ import annotations
+
+import builtins
+import marshal
+import os
+import sys
+import traceback
+import types
+from typing import Any, NoReturn
+
+from eval_harness.sandbox.inside import plain
+from eval_harness.sandbox.inside.link import Link, LinkClosedError
+
+VALUE, ERROR, CALLBACK = 0, 1, 2
+_FILE = "candidate.py"
+_MAX_DETAIL_CHARS = 1500
+
+
+class Candidate:
+    """The program's module, and objects of it that the examiner knows by number."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._module = types.ModuleType("candidate")
+        self._objects: list[Any] = []
+
+    def serve(self) -> NoReturn:
+        """Run the program, then answer calls for as long as there are any."""
+        try:
+            self._reply(self._attempt(self._define))
+            while True:
+                self._reply(self._attempt(self._call))
+        except LinkClosedError:
+            os._exit(0)
+
+    def _reply(self, answer: list[Any]) -> None:
+        self._link.send(plain.write(answer))
+
+    def _attempt(self, step: Any) -> list[Any]:
+        """Return what a step returns, or what it raised, whatever that is."""
+        try:
+            return step()
+        except LinkClosedError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - a program may raise anything
+            return _described(error)
+
+    def _define(self) -> list[Any]:
+        source = self._link.receive().decode("utf-8", "surrogatepass")
+        sys.modules["candidate"] = self._module
+        try:
+            code = compile(source, _FILE, "exec", dont_inherit=True)
+        except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
+            described = _described(error)
+            return [ERROR, "compile_error", *described[2:]]
+        exec(code, self._module.__dict__)  # noqa: S102 - what this process is for
+        return [VALUE, None, None]
+
+    def _call(self) -> list[Any]:
+        message = self._link.receive()
+        if message[:1] == b"m":
+            target, args, kwargs = marshal.loads(memoryview(message)[1:])  # noqa: S302 - from us
+        else:
+            target, args, kwargs = plain.loads(message[1:], self._named)
+        before = marshal.dumps(args, 2) if message[:1] == b"m" and _is_mutable(args) else b""
+        value = self._function(target)(*args, **kwargs)
+        after = None
+        if before and _marshalled(args) != before:
+            after = plain.encode(list(args), self._name_of)
+        return [VALUE, plain.encode(value, self._name_of), after]
+
+    def _function(self, target: Any) -> Any:
+        """Return what is called: a name of the module, or an operation on an object."""
+        if isinstance(target, str):
+            try:
+                return self._module.__dict__[target]
+            except KeyError:
+                raise NameError(f"name {target!r} is not defined") from None
+        number, operation = target
+        subject = self._objects[number]
+        if operation == "getattr":
+            return lambda name: getattr(subject, name)
+        if operation == "call":
+            return subject
+        return lambda *args: _OPERATIONS[operation](subject, *args)
+
+    def _name_of(self, value: object) -> int:
+        self._objects.append(value)
+        return len(self._objects) - 1
+
+    def _named(self, number: int) -> object:
+        """Return an object of ours, or what calls back a function of the examiner's."""
+        if number >= 0:
+            return self._objects[number]
+
+        def call_back(*args: object) -> object:
+            self._reply([CALLBACK, number, plain.encode(list(args), self._name_of)])
+            kind, value = plain.loads(self._link.receive(), self._named)
+            if kind != VALUE:
+                raise RuntimeError(value)
+            return value
+
+        return call_back
+
+
+def _set_item(subject: Any, key: Any, value: Any) -> None:
+    subject[key] = value
+
+
+def _delete_item(subject: Any, key: Any) -> None:
+    del subject[key]
+
+
+_OPERATIONS: dict[str, Any] = {
+    "len": len,
+    "iter": iter,
+    "next": lambda subject: [next(subject)],
+    "getitem": lambda subject, key: subject[key],
+    "setitem": _set_item,
+    "delitem": _delete_item,
+    "contains": lambda subject, item: item in subject,
+    "str": str,
+    "repr": repr,
+    "bool": bool,
+    "int": int,
+    "float": float,
+    "abs": abs,
+    "eq": lambda subject, other: bool(subject == other),
+    "lt": lambda subject, other: bool(subject < other),
+    "le": lambda subject, other: bool(subject <= other),
+    "gt": lambda subject, other: bool(subject > other),
+    "ge": lambda subject, other: bool(subject >= other),
+    "add": lambda subject, other: subject + other,
+    "sub": lambda subject, other: subject - other,
+    "mul": lambda subject, other: subject * other,
+    "setattr": setattr,
+}
+
+
+def prepare() -> None:
+    """Make the process that forks look like a fresh interpreter; its forks need not do it."""
+    sys.path[:] = [path for path in sys.path if path.startswith(sys.base_prefix)]
+    sys.argv[:] = [_FILE]
+    vars(builtins).update(exit=sys.exit, quit=sys.exit)  # `site`, which we go without, has them
+
+
+def serve(link: int) -> NoReturn:
+    """Serve one program."""
+    Candidate(Link(link)).serve()
+
+
+def _is_mutable(args: Any) -> bool:
+    return any(type(arg) in {list, dict, set, tuple, bytearray} for arg in args)
+
+
+def _marshalled(args: Any) -> bytes:
+    try:
+        return marshal.dumps(args, 2)
+    except ValueError:
+        return b""  # it put an object in there
+
+
+def _described(error: BaseException) -> list[Any]:
+    """Return an exception as its nearest built-in class, a message and where it was raised."""
+    kinds = [kind.__name__ for kind in type(error).__mro__ if kind.__module__ == "builtins"]
+    try:
+        text = "".join(traceback.format_exception(error, limit=-4))[-_MAX_DETAIL_CHARS:]
+        message = str(error)[:_MAX_DETAIL_CHARS]
+    except BaseException:  # noqa: BLE001 - a program's own `__str__`
+        text = message = type(error).__name__
+    return [ERROR, kinds[0], message, text]
