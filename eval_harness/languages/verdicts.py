@@ -12,6 +12,8 @@ from eval_harness.verdict import State, Verdict
 MAX_DETAIL_CHARS = 2000
 DOES_NOT_PARSE = 65
 """Exit code by which launchers say that an interpreter could not read the program (EX_DATAERR)."""
+COULD_NOT_START = 127
+"""Exit code of a sandbox, as of a shell, for a command that it cannot start."""
 _LIMITS = {
     Ended.CPU_LIMIT: State.CPU_LIMIT,
     Ended.WALL_LIMIT: State.WALL_LIMIT,
@@ -64,6 +66,8 @@ def verdict_of_compiler(outcome: Outcome) -> Verdict | None:
             reason = f"the compiler died of signal {-outcome.exit_code}"
         case Ended.CPU_LIMIT | Ended.MEMORY_LIMIT | Ended.OUTPUT_LIMIT:
             reason = f"the compiler reached its {outcome.ended.value.replace('_', ' ')}"
+        case Ended.EXITED if outcome.exit_code == COULD_NOT_START:
+            state, reason = State.HARNESS_ERROR, "the compiler could not be started"
         case Ended.EXITED:
             pass
     detail = last_lines(outcome.stderr or outcome.stdout, reason)
