@@ -86,7 +86,7 @@ def node_holes(text: str, language: str, region: Hole) -> Iterator[Hole]:
         line_end = text.find("\n", hole.end)
         before = text[text.rfind("\n", 0, hole.start) + 1 : hole.start].strip()
         behind = text[hole.end : line_end if line_end >= 0 else len(text)].strip()
-        if before and behind.strip(";,") and not _NO_EXPRESSION.search(node.type):
+        if (before or behind.strip(";,")) and not _NO_EXPRESSION.search(node.type):
             yield hole
 
 
