@@ -1,8 +1,16 @@
 """What an editor session records: the allow-list of events, written as one flat JSON object a line.
 
     session_started ─ one a session
+    opportunity ── a request that got nothing, and why
+    exposed ── a request took part in an experiment; one for each experiment
     served ── shown ── resolved          one of each at most per completion
+                          ├─ undone      the user took an accepted text back at once
+                          └─ retained    what is left of it at each horizon
+    typing ── every five minutes, one for each language
     session_ended ─ missing when the process was killed
+
+A request is either an `opportunity` or `served`; both carry its `opportunity_id`. A request that is
+answered with the rest of the suggestion on screen is neither: it goes on with that completion.
 
 Envelope: `v` schema version, `ev` kind, `session_id`, `seq` (gap-free per session, so that loss can
 be counted), `ts_wall_ms` (Unix time, UTC), `ts_mono_ms` (orders events within a session).
@@ -18,7 +26,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+READABLE_VERSIONS = (1, 2)
+"""Versions whose events can be read; a field that an older one has not is null."""
 
 
 class Outcome(StrEnum):
@@ -65,6 +75,63 @@ class CacheHit(StrEnum):
     """The rest of the suggestion that is on screen."""
 
 
+class NotServed(StrEnum):
+    """Why a request that could have been answered got nothing."""
+
+    FILTERED = "filtered"
+    """The model suggested something that was held back; `detail` names the rule."""
+    CANCELLED = "cancelled"
+    """The user typed on, or the editor withdrew the request, before there was an answer."""
+    ERROR = "error"
+    """The engine or the request failed; `detail` names the kind of error."""
+    EMPTY = "empty"
+    """The model suggests nothing here."""
+    OFF = "off"
+    """Completions are off for this document; `detail` says why."""
+
+
+class AcceptKind(StrEnum):
+    """How much one accepting step took."""
+
+    NONE = "none"
+    CHARS = "chars"
+    WORD = "word"
+    LINE = "line"
+    FULL = "full"
+
+
+class Kept(StrEnum):
+    """What became of an accepted text."""
+
+    KEPT = "kept"
+    """At least half of it still stands."""
+    REMOVED = "removed"
+    UNDONE = "undone"
+    """The user took it back within five seconds."""
+    UNKNOWN = "unknown"
+    """The document was closed before the horizon."""
+
+
+class Unit(StrEnum):
+    """What an experiment assigns to its arms."""
+
+    USER = "user"
+    USER_DAY = "user_day"
+    REQUEST = "request"
+
+
+HORIZONS_S = (30, 120, 300, 600)
+"""When the text that was accepted is looked at again."""
+SESSION_END_S = 0
+"""The horizon of the last look: the document is closed, or the session ends."""
+KEPT_MIN_RATE = 0.5
+"""A text of which less is left counts as removed. Source: Copilot's "still in code" check."""
+UNDO_MS = 5000
+"""A text that is taken back within so long was undone."""
+TYPING_PERIOD_MS = 300_000
+"""How often the counters of typing are written."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionStarted:
     """The editor has connected."""
@@ -72,7 +139,17 @@ class SessionStarted:
     kind: ClassVar[str] = "session_started"
     editor: str
     editor_version: str
+    plugin_version: str
+    """Of our plugin in the editor; empty where the editor speaks with the server by itself."""
     server_version: str
+    level: str
+    """`fimble.settings.TelemetryLevel`."""
+    user_key: str
+    """Keyed hash of the user (`fimble.identity`); empty at level `metrics`."""
+    key_epoch: int
+    """Number of the key that `user_key` was made with; 0 where there is none."""
+    team: str
+    """As configured; empty at level `metrics`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,11 +162,51 @@ class SessionEnded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Opportunity:
+    """A request that got nothing."""
+
+    kind: ClassVar[str] = "opportunity"
+    opportunity_id: str
+    language: str
+    """Our name of the language; empty where we know none."""
+    trigger: Trigger
+    reason: NotServed
+    detail: str
+    """A word of ours: the rule that held back, the kind of error, why it is off."""
+    model: str
+    model_digest: str
+    backend: str
+    """`embedded` or `tgi`."""
+    total_ms: float
+    """From the request to its end."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exposed:
+    """A request took part in an experiment."""
+
+    kind: ClassVar[str] = "exposed"
+    opportunity_id: str
+    experiment: str
+    arm: str
+    unit: Unit
+    bucket: int
+    """Where the unit's keyed hash falls, 0 to 9999."""
+    is_eligible: bool
+    """Whether it counts: assigned by the hash, not forced or held out."""
+    flag_reason: str
+    """Why it got this arm, as OpenFeature calls it: `SPLIT`, `DEFAULT`, `DISABLED`."""
+    propensity: float
+    """Probability of this arm when it was drawn."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Served:
     """A completion with text went to the editor."""
 
     kind: ClassVar[str] = "served"
     completion_id: str
+    opportunity_id: str
     language: str
     """Our name of the language; empty where we know none."""
     trigger: Trigger
@@ -144,10 +261,88 @@ class Resolved:
     accepted_lines: int
     typed_chars: int
     """Characters of the suggestion that the user typed by hand."""
+    accept_kind: AcceptKind
+    """The largest accepting step."""
+    num_accepts: int
+    """Accepting steps; more than one where it was taken in parts."""
 
 
-Event = SessionStarted | SessionEnded | Served | Shown | Resolved
-EVENT_KINDS: tuple[type[Event], ...] = (SessionStarted, SessionEnded, Served, Shown, Resolved)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Undone:
+    """An accepted text was taken back within `UNDO_MS`."""
+
+    kind: ClassVar[str] = "undone"
+    completion_id: str
+    undone_after_ms: float
+    """From the acceptance."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retained:
+    """What is left of an accepted text, found by aligning it with the document."""
+
+    kind: ClassVar[str] = "retained"
+    completion_id: str
+    horizon_s: int
+    """One of `HORIZONS_S`, or `SESSION_END_S`."""
+    age_ms: float
+    """From the acceptance to the look."""
+    state: Kept
+    kept_rate: float
+    """1 - Levenshtein distance / length of the text; 0 where it is unknown."""
+    kept_chars: int
+    kept_lines: int
+    """Accepted lines that stand as they were, blank ones left out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Typing:
+    """How text came into documents of one language since the last such event."""
+
+    kind: ClassVar[str] = "typing"
+    language: str
+    period_ms: float
+    active_ms: float
+    """Time with edits: pauses of up to a minute are part of it."""
+    inserted_chars: int
+    """Typed by hand, what completions suggested included."""
+    completed_chars: int
+    """Accepted from completions."""
+    deleted_chars: int
+    pasted_chars: int
+    """Came in one edit, and from no completion of ours."""
+
+
+Event = (
+    SessionStarted
+    | SessionEnded
+    | Opportunity
+    | Exposed
+    | Served
+    | Shown
+    | Resolved
+    | Undone
+    | Retained
+    | Typing
+)
+EVENT_KINDS: tuple[type[Event], ...] = (
+    SessionStarted,
+    SessionEnded,
+    Opportunity,
+    Exposed,
+    Served,
+    Shown,
+    Resolved,
+    Undone,
+    Retained,
+    Typing,
+)
+NEW_IN_VERSION_2: dict[str, frozenset[str]] = {
+    SessionStarted.kind: frozenset({"plugin_version", "level", "user_key", "key_epoch", "team"}),
+    Served.kind: frozenset({"opportunity_id"}),
+    Resolved.kind: frozenset({"accept_kind", "num_accepts"}),
+}
+"""Fields that events of version 1 do not have; kinds that it did not have are not listed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,17 +355,18 @@ class Envelope:
     ts_mono_ms: float
 
 
+_FIELDS: dict[type[Event], tuple[str, ...]] = {
+    kind: tuple(field.name for field in dataclasses.fields(kind)) for kind in EVENT_KINDS
+}
+
+
 def to_record(event: Event, envelope: Envelope) -> dict[str, object]:
     """Return the flat JSON object of one event."""
-    return {
-        "v": SCHEMA_VERSION,
-        "ev": event.kind,
-        **dataclasses.asdict(envelope),
-        **dataclasses.asdict(event),
-    }
+    fields = {name: getattr(event, name) for name in _FIELDS[type(event)]}
+    return {"v": SCHEMA_VERSION, "ev": event.kind, **dataclasses.asdict(envelope), **fields}
 
 
 def field_types(kind: type[Event | Envelope]) -> dict[str, str]:
-    """Return name and type (`str`, `int`, `float`) of each field that `kind` writes."""
-    plain = {"int": "int", "float": "float"}
+    """Return name and type (`str`, `int`, `float`, `bool`) of each field that `kind` writes."""
+    plain = {"int": "int", "float": "float", "bool": "bool"}
     return {f.name: plain.get(str(f.type), "str") for f in dataclasses.fields(kind)}

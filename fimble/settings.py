@@ -32,7 +32,13 @@ class TelemetryLevel(StrEnum):
     """What editor sessions record."""
 
     OFF = "off"
+    """Nothing; no file is created."""
     METRICS = "metrics"
+    """What happens to completions, without a trace of who it was."""
+    KEYS = "keys"
+    """Also a pseudonym of the user, and the team."""
+    CONTENT = "content"
+    """Also the code around completions, in a store of its own, for training."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +103,31 @@ class TelemetrySettings:
     """What is recorded, and where."""
 
     level: TelemetryLevel = TelemetryLevel.METRICS
+    team: str = ""
+    """Name of the team, up to 64 characters; recorded at levels `keys` and `content`."""
+    user: str = ""
+    """What is hashed into the pseudonym; empty means the login name. Never recorded itself."""
+    plugin_version: str = ""
+    """Version of the plugin that started the server, which sets this."""
+    collector_url: str = ""
+    """Where closed segments are sent; empty keeps everything on this machine."""
+    collector_token_variable: str = "FIMBLE_COLLECTOR_TOKEN"  # noqa: S105 - the name of a variable
+    """Environment variable that holds the token for `collector_url`."""
+    collector_ca_file: str = ""
+    """Certificate authority of the collector, PEM; empty means those of the system."""
+    content_days: int = 30
+    """Content is deleted after so many days, 1 to 365."""
+
+    def __post_init__(self) -> None:
+        if len(self.team) > 64:
+            raise ConfigError(f"team has {len(self.team)} characters; allowed are 64")
+        if self.collector_url and not _is_web_address(self.collector_url):
+            raise ConfigError(
+                f"collector_url is {self.collector_url!r}; it must start with http:// or "
+                "https://, then a host"
+            )
+        if not 1 <= self.content_days <= 365:
+            raise ConfigError(f"content_days is {self.content_days}; it must be 1 to 365")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

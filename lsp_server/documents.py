@@ -139,6 +139,11 @@ class Document:
         self._splice(start, end, text)
         return _smallest(start, old, to_lf(text))
 
+    def between(self, start: Place, end: Place) -> str:
+        """Return the text between two places, LF only; places outside the text mean its end."""
+        last = Place(len(self.lines) - 1, len(self.lines[-1]))
+        return to_lf(self._slice(min(start, last), min(end, last)))
+
     def head(self, place: Place) -> str:
         """Return the text before `place` on its line."""
         return self.lines[place.line][: place.column]

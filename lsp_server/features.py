@@ -16,13 +16,14 @@ from pygls.lsp.server import LanguageServer
 from pygls.protocol import JsonRPCNotification, default_converter
 
 from fimble.clock import SystemClock
-from fimble.errors import ConfigError
+from fimble.errors import ConfigError, InputError
 from fimble.events import Trigger
-from fimble.paths import spool_dir
+from fimble.identity import NOBODY, current_identity, user_name
+from fimble.paths import spool_dir, state_dir
 from fimble.settings import Settings, TelemetryLevel, load_settings, with_client_options
 from fimble.text import Position, PositionEncoding, to_lf
 from lsp_server.backend import Backend
-from lsp_server.documents import Range
+from lsp_server.documents import Documents, Range
 from lsp_server.logs import OUR_LOGGER
 from lsp_server.offers import Selected
 from lsp_server.outbox import Outbox
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from pygls.server import ServerErrors
 
     from fimble.clock import Clock
+    from fimble.identity import Identity
+    from fimble.settings import TelemetrySettings
     from lsp_server.offers import Item
 
 ACCEPTED_COMMAND = "fimble.accepted"
@@ -136,10 +139,15 @@ def initialize(ls: FimbleServer, params: types.InitializeParams) -> None:
     """Make the session; the capabilities follow from what is registered."""
     settings = _settings(ls, params.initialization_options)
     client = _client(ls, params)
-    is_recorded = settings.telemetry.level is not TelemetryLevel.OFF
+    level = settings.telemetry.level
+    is_recorded = level is not TelemetryLevel.OFF
     ls.outbox = Outbox(spool_dir() if is_recorded else None, session_id=uuid4().hex, clock=ls.clock)
-    shown_after_ms = settings.completion.shown_after_ms
-    recorder = Recorder(ls.outbox, clock=ls.clock, shown_after_ms=shown_after_ms)
+    recorder = Recorder(
+        ls.outbox,
+        documents=Documents(client.encoding),
+        clock=ls.clock,
+        shown_after_ms=settings.completion.shown_after_ms,
+    )
     ls.session = Session(
         client,
         settings,
@@ -148,7 +156,13 @@ def initialize(ls: FimbleServer, params: types.InitializeParams) -> None:
         editor=ls,
         clock=ls.clock,
     )
-    recorder.started(editor=client.name, editor_version=client.version, server_version=ls.version)
+    has_key = level in {TelemetryLevel.KEYS, TelemetryLevel.CONTENT}
+    recorder.started(
+        editor=(client.name, client.version),
+        server_version=ls.version,
+        settings=settings.telemetry,
+        identity=_identity(ls, settings.telemetry) if has_key else NOBODY,
+    )
     inline = (
         params.capabilities.text_document and params.capabilities.text_document.inline_completion
     )
@@ -301,6 +315,15 @@ def _settings(ls: FimbleServer, options: object) -> Settings:
     except ConfigError as error:
         ls.messages.append(f"Fimble: {error}")
         return settings
+
+
+def _identity(ls: FimbleServer, settings: TelemetrySettings) -> Identity:
+    """Return the user's pseudonym; nobody's where the key file cannot be used."""
+    try:
+        return current_identity(state_dir(), user_name(settings.user))
+    except (InputError, OSError) as error:
+        ls.messages.append(f"Fimble: telemetry goes on without a pseudonym: {error}")
+        return NOBODY
 
 
 def _client(ls: FimbleServer, params: types.InitializeParams) -> Client:

@@ -12,9 +12,10 @@ import json
 import os
 import queue
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from fimble.events import Envelope, SessionEnded, to_record
+from fimble.events import Envelope, Event, SessionEnded, to_record
 from fimble.locks import try_lock
 from fimble.spool import closed_name, segment_name
 
@@ -22,11 +23,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fimble.clock import Clock
-    from fimble.events import Event
 
 SEGMENT_BYTES = 1_000_000
 QUEUE_EVENTS = 10_000
 CLOSE_TIMEOUT_S = 2.0
+Later = Callable[[], Event]
+"""Makes an event where that takes longer than a session may wait."""
 _RENAMES_OPEN_FILES = os.name != "nt"
 
 
@@ -55,7 +57,8 @@ class Outbox:
         self._clock = clock
         self._seq = 0
         self._num_refused = 0
-        self._queue: queue.Queue[bytes | None] = queue.Queue(queue_events)
+        self._is_closed = False
+        self._queue: queue.Queue[tuple[Event | Later, Envelope] | None] = queue.Queue(queue_events)
         self._segments = _Segments(folder, session_id, segment_bytes) if folder else None
         self._thread: threading.Thread | None = None
 
@@ -64,29 +67,34 @@ class Outbox:
         """Events that were not recorded."""
         return self._num_refused + (self._segments.num_dropped if self._segments else 0)
 
-    def put(self, event: Event) -> None:
-        """Record an event; never waits."""
-        if self._segments is None:
+    def put(self, event: Event | Later) -> None:
+        """Record an event; never waits.
+
+        Args:
+            event: The event, or what makes it: the writer's thread calls that.
+        """
+        if self._segments is None or self._is_closed:
             return
         if self._thread is None:
             self._thread = threading.Thread(target=self._write_all, name="outbox", daemon=True)
             self._thread.start()
         try:
-            self._queue.put_nowait(self._line(event))
+            self._queue.put_nowait((event, self._envelope()))
         except queue.Full:
             self._num_refused += 1
 
     def close(self) -> None:
         """Write what waits, record the end of the session, and close its segment."""
+        self._is_closed = True
         if self._thread is None:
             return
         with contextlib.suppress(queue.Full):
-            last = self._line(SessionEnded(num_events_dropped=self.num_dropped))
-            self._queue.put(last, timeout=CLOSE_TIMEOUT_S)
+            last = SessionEnded(num_events_dropped=self.num_dropped)
+            self._queue.put((last, self._envelope()), timeout=CLOSE_TIMEOUT_S)
             self._queue.put(None, timeout=CLOSE_TIMEOUT_S)
         self._thread.join(CLOSE_TIMEOUT_S)
 
-    def _line(self, event: Event) -> bytes:
+    def _envelope(self) -> Envelope:
         envelope = Envelope(
             session_id=self._session_id,
             seq=self._seq,
@@ -94,13 +102,16 @@ class Outbox:
             ts_mono_ms=self._clock.monotonic_ms(),
         )
         self._seq += 1
-        return json.dumps(to_record(event, envelope), separators=(",", ":")).encode() + b"\n"
+        return envelope
 
     def _write_all(self) -> None:
-        """Write lines as they come; the thread's body."""
+        """Write events as they come; the thread's body."""
         assert self._segments is not None
-        while (line := self._queue.get()) is not None:
-            self._segments.append(line)
+        while (item := self._queue.get()) is not None:
+            event, envelope = item
+            made = event() if callable(event) else event
+            record = to_record(made, envelope)
+            self._segments.append(json.dumps(record, separators=(",", ":")).encode() + b"\n")
         self._segments.close()
 
 

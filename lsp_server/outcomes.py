@@ -18,11 +18,11 @@ the events that are certain now; a completion has at most one `Shown` and one `R
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from fimble.events import Outcome, Resolved, Shown, Source
-from lsp_server.trail import Step, Trail, is_typed
+from fimble.events import AcceptKind, Outcome, Resolved, Shown, Source
+from lsp_server.suggestion import ACCEPTED, GIVEN, TYPED, Suggestion, Taken
+from lsp_server.trail import Step, Trail
 
 if TYPE_CHECKING:
     from lsp_server.documents import Document, Edit, Place
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 SETTLE_MS = 500
 """How long a finished outcome waits for the editor's own word; clients need 3 to 10 ms."""
 EXPIRE_MS = 15 * 60 * 1000
-
-_GIVEN, _TYPED, _ACCEPTED = "g", "t", "a"
 
 Happened = list[Shown | Resolved]
 
@@ -43,53 +41,23 @@ class Rest(NamedTuple):
     text: str
 
 
-@dataclass(slots=True, kw_only=True)
-class _Suggestion:
-    """One suggestion from served to resolved."""
-
-    completion_id: str
-    uri: str
-    text: str
-    trail: Trail
-    origin: str
-    """How each character of the text that stands already came there: given, typed, accepted."""
-    requested_ms: float
-    served_ms: float
-    last_start: int = 0
-    """Where in `origin` the latest addition starts."""
-    shown_ms: float | None = None
-    accepted_until: int = 0
-    """The editor said that so many characters were accepted."""
-    by_editor: bool = False
-    settling: Outcome | None = None
-    settled_at_ms: float = 0.0
-
-    def took(self, added: str) -> None:
-        """Note that `added` stands behind what stood already."""
-        mark = _TYPED if is_typed(added) else _ACCEPTED
-        self.last_start = len(self.origin)
-        self.origin += mark * len(added)
-        self.accept_last(self.accepted_until)
-
-    def shrank(self, num_chars: int) -> None:
-        """Note that only `num_chars` characters are left standing."""
-        self.origin = self.origin[:num_chars]
-        self.last_start = min(self.last_start, num_chars)
-
-    def accept_last(self, until: int) -> None:
-        """Note that what came last was accepted, up to the character `until`."""
-        start, end = self.last_start, min(until, len(self.origin))
-        if start < end:
-            self.origin = self.origin[:start] + _ACCEPTED * (end - start) + self.origin[end:]
-
-
 class Outcomes:
     """The suggestions of a session that are not resolved yet, one per document at most."""
 
     def __init__(self, *, shown_after_ms: float) -> None:
         self._shown_after_ms = shown_after_ms
-        self._live: dict[str, _Suggestion] = {}
-        self._settling: dict[str, _Suggestion] = {}
+        self._live: dict[str, Suggestion] = {}
+        self._settling: dict[str, Suggestion] = {}
+        self._taken: list[Taken] = []
+
+    def pop_taken(self) -> list[Taken]:
+        """Return the texts that were accepted since the last call, as far as is known now.
+
+        One that turns out to be typed is among them; it is resolved without accepted characters.
+        """
+        taken = self._taken
+        self._taken = []
+        return taken
 
     def served(
         self, rest: Rest, *, uri: str, trail: Trail, requested_ms: float, now_ms: float
@@ -104,12 +72,12 @@ class Outcomes:
             now_ms: The time.
         """
         events = self._end(uri, Outcome.MOVED_AWAY, now_ms)
-        self._live[uri] = _Suggestion(
+        self._live[uri] = Suggestion(
             completion_id=rest.completion_id,
             uri=uri,
             text=rest.text,
             trail=trail,
-            origin=_GIVEN * len(trail.text),
+            origin=GIVEN * len(trail.text),
             last_start=len(trail.text),
             requested_ms=requested_ms,
             served_ms=now_ms,
@@ -176,6 +144,7 @@ class Outcomes:
         live.took(live.text[len(live.origin) :])
         live.accept_last(len(live.text))
         live.settling = Outcome.ACCEPTED
+        self._taken.append(live.taken())
         del self._live[live.uri]
         self._settling[completion_id] = live
         return self._finish(completion_id, now_ms)
@@ -202,7 +171,9 @@ class Outcomes:
 
     def closed(self, uri: str, now_ms: float) -> Happened:
         """The document was closed."""
-        return self._end(uri, Outcome.MOVED_AWAY, now_ms)
+        events = self._end(uri, Outcome.MOVED_AWAY, now_ms)
+        settled = [key for key, done in self._settling.items() if done.uri == uri]
+        return events + [e for key in settled for e in self._finish(key, now_ms)]
 
     def ended(self, now_ms: float) -> Happened:
         """The session ends: everything is resolved now."""
@@ -235,20 +206,21 @@ class Outcomes:
             due.append(live.served_ms + wait_ms)
         return min(due, default=None)
 
-    def _find(self, completion_id: str) -> _Suggestion | None:
+    def _find(self, completion_id: str) -> Suggestion | None:
         every = self._live.values()
         return next((s for s in every if s.completion_id == completion_id), None)
 
-    def _completed(self, live: _Suggestion, now_ms: float) -> Happened:
+    def _completed(self, live: Suggestion, now_ms: float) -> Happened:
         """The whole text stands in the document: settle what that means."""
         live.took(live.text[len(live.origin) :])
-        if live.origin.endswith(_ACCEPTED):
+        if live.origin.endswith(ACCEPTED):
             live.settling = Outcome.ACCEPTED
-        elif _ACCEPTED in live.origin:
+        elif ACCEPTED in live.origin:
             live.settling = Outcome.ACCEPTED_PART
         else:
             live.settling = Outcome.TYPED_THROUGH
         live.settled_at_ms = now_ms
+        self._taken.append(live.taken())
         del self._live[live.uri]
         self._settling[live.completion_id] = live
         return []
@@ -258,7 +230,10 @@ class Outcomes:
         live = self._live.pop(uri, None)
         if live is None:
             return []
-        live.settling = Outcome.ACCEPTED_PART if _ACCEPTED in live.origin else outcome
+        live.settling = outcome
+        if ACCEPTED in live.origin:
+            live.settling = Outcome.ACCEPTED_PART
+            self._taken.append(live.taken())
         self._settling[live.completion_id] = live
         return self._finish(live.completion_id, now_ms)
 
@@ -275,9 +250,7 @@ class Outcomes:
                 outcome = Outcome.NOT_SHOWN
             else:  # the edit came before the timer that would have said so
                 events += self._see(done, Source.INFERRED, now_ms)
-        accepted = "".join(
-            char for char, mark in zip(done.text, done.origin, strict=False) if mark == _ACCEPTED
-        )
+        accepted, kinds = done.accepted, done.kinds
         resolved_ms = done.settled_at_ms or now_ms
         visible_ms = 0.0 if done.shown_ms is None else max(0.0, resolved_ms - done.shown_ms)
         return [
@@ -289,12 +262,14 @@ class Outcomes:
                 visible_ms=visible_ms,
                 accepted_chars=len(accepted),
                 accepted_lines=accepted.count("\n") + 1 if accepted else 0,
-                typed_chars=done.origin.count(_TYPED),
+                typed_chars=done.origin.count(TYPED),
+                accept_kind=max(kinds, key=list(AcceptKind).index, default=AcceptKind.NONE),
+                num_accepts=len(kinds),
             ),
         ]
 
     @staticmethod
-    def _see(suggestion: _Suggestion, source: Source, now_ms: float) -> Happened:
+    def _see(suggestion: Suggestion, source: Source, now_ms: float) -> Happened:
         if suggestion.shown_ms is not None:
             return []
         suggestion.shown_ms = now_ms

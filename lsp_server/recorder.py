@@ -5,46 +5,114 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, NamedTuple
 
-from fimble.events import Served, SessionStarted
+from fimble.events import Exposed, Opportunity, Resolved, Served, SessionStarted
 from lsp_server.outcomes import Outcomes, Rest
 from lsp_server.prompting import language_of
+from lsp_server.retention import Retention
+from lsp_server.trail import is_typed
+from lsp_server.writing import Writing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from fimble.clock import Clock
-    from fimble.events import Event, Trigger
+    from fimble.events import Event, NotServed, Trigger
+    from fimble.experiments import Assignment
+    from fimble.identity import Identity
+    from fimble.settings import TelemetrySettings
     from lsp_server.backend import Backend
     from lsp_server.completer import Found
-    from lsp_server.documents import Document, Edit, Place
+    from lsp_server.documents import Document, Documents, Edit, Place
     from lsp_server.offers import Target
-    from lsp_server.outbox import Outbox
+    from lsp_server.outbox import Later, Outbox
 
 
 class Offer(NamedTuple):
     """A suggestion, with everything that led to it."""
 
     rest: Rest
+    opportunity_id: str
     target: Target
     trigger: Trigger
     found: Found
     requested_ms: float
 
 
+class Missed(NamedTuple):
+    """A request that got nothing."""
+
+    opportunity_id: str
+    document: Document | None
+    trigger: Trigger
+    reason: NotServed
+    detail: str
+    total_ms: float
+
+
 class Recorder:
     """The events of one session."""
 
-    def __init__(self, outbox: Outbox, *, clock: Clock, shown_after_ms: float) -> None:
+    def __init__(
+        self, outbox: Outbox, *, documents: Documents, clock: Clock, shown_after_ms: float
+    ) -> None:
+        self.documents = documents
         self._outbox = outbox
         self._clock = clock
         self._outcomes = Outcomes(shown_after_ms=shown_after_ms)
+        self._retention = Retention()
+        self._writing = Writing()
         self._timer: asyncio.TimerHandle | None = None
 
-    def started(self, *, editor: str, editor_version: str, server_version: str) -> None:
-        """The session has begun."""
+    def started(
+        self,
+        *,
+        editor: tuple[str, str],
+        server_version: str,
+        settings: TelemetrySettings,
+        identity: Identity,
+    ) -> None:
+        """The session has begun.
+
+        Args:
+            editor: Its name and version.
+            server_version: Our own.
+            settings: Level and team.
+            identity: The user; `NOBODY` at level `metrics`.
+        """
+        name, editor_version = editor
         self._outbox.put(
             SessionStarted(
-                editor=editor, editor_version=editor_version, server_version=server_version
+                editor=name,
+                editor_version=editor_version,
+                plugin_version=settings.plugin_version,
+                server_version=server_version,
+                level=settings.level,
+                user_key=identity.user_key,
+                key_epoch=identity.key_epoch,
+                team=settings.team if identity.user_key else "",
+            )
+        )
+
+    def exposed(self, opportunity_id: str, assignments: Iterable[Assignment]) -> None:
+        """A request takes part in experiments."""
+        for each in assignments:
+            self._outbox.put(Exposed(opportunity_id=opportunity_id, **each._asdict()))
+
+    def missed(self, missed: Missed, backend: Backend) -> None:
+        """A request got nothing."""
+        language = language_of(missed.document) if missed.document else None
+        info = backend.known_info
+        self._outbox.put(
+            Opportunity(
+                opportunity_id=missed.opportunity_id,
+                language=language.name if language else "",
+                trigger=missed.trigger,
+                reason=missed.reason,
+                detail=missed.detail,
+                model=info.model if info else "",
+                model_digest=info.model_digest if info else "",
+                backend=backend.name,
+                total_ms=missed.total_ms,
             )
         )
 
@@ -78,12 +146,23 @@ class Recorder:
         Returns: The place behind the suggestion, if the edit completed it.
         """
         now_ms = self._clock.monotonic_ms()
+        language = language_of(document)
+        self._writing.edited(
+            language.name if language else "",
+            edit,
+            is_completion=self._is_completion(document, edit),
+            now_ms=now_ms,
+        )
+        self._say(self._retention.edited(document, edit, now_ms))
         self._say(self._outcomes.edited(document, edit, now_ms))
         return self._outcomes.completed_at(document.uri, now_ms)
 
     def closed(self, uri: str) -> None:
-        """A document was closed."""
-        self._say(self._outcomes.closed(uri, self._clock.monotonic_ms()))
+        """A document is about to be closed."""
+        now_ms = self._clock.monotonic_ms()
+        self._say(self._outcomes.closed(uri, now_ms))
+        if (document := self.documents.get(uri)) is not None:
+            self._say(self._retention.closed(document, now_ms))
 
     def accepted(self, completion_id: str) -> None:
         """The editor ran the accept command of an item."""
@@ -104,33 +183,59 @@ class Recorder:
 
     def ended(self) -> None:
         """The session ends: every suggestion is resolved."""
+        now_ms = self._clock.monotonic_ms()
+        self._put(self._outcomes.ended(now_ms))
+        self._put(self._retention.ended(now_ms))
+        self._put(self._writing.ended(now_ms))
         if self._timer is not None:
             self._timer.cancel()
-        self._put(self._outcomes.ended(self._clock.monotonic_ms()))
+
+    def _is_completion(self, document: Document, edit: Edit) -> bool:
+        """Return whether an edit inserts what the suggestion on screen goes on with."""
+        rest = self._outcomes.rest_at(document.uri, edit.start)
+        if rest is None or not edit.new or not rest.text.startswith(edit.new):
+            return False
+        return not is_typed(edit.new, rest.text[len(edit.new) :])
 
     def _tick(self) -> None:
         self._timer = None
-        self._say(self._outcomes.tick(self._clock.monotonic_ms()))
+        now_ms = self._clock.monotonic_ms()
+        self._say(self._outcomes.tick(now_ms))
+        self._say(self._retention.tick(now_ms))
+        self._say(self._writing.tick(now_ms))
 
-    def _say(self, events: Iterable[Event]) -> None:
+    def _say(self, events: Iterable[Event | Later]) -> None:
         """Record events, and look again when time alone makes something certain."""
         self._put(events)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        due_ms = self._outcomes.next_due_ms()
-        if due_ms is not None:
-            wait_ms = max(1.0, due_ms - self._clock.monotonic_ms())
+        parts = (self._outcomes, self._retention, self._writing)
+        due = [due_ms for part in parts if (due_ms := part.next_due_ms()) is not None]
+        if due:
+            wait_ms = max(1.0, min(due) - self._clock.monotonic_ms())
             self._timer = asyncio.get_running_loop().call_later(wait_ms / 1000, self._tick)
 
-    def _put(self, events: Iterable[Event]) -> None:
+    def _put(self, events: Iterable[Event | Later]) -> None:
+        """Record events, and what follows from them for the texts that were accepted."""
+        now_ms = self._clock.monotonic_ms()
+        for taken in self._outcomes.pop_taken():
+            if (document := self.documents.get(taken.uri)) is not None:
+                self._retention.watch(taken, document, now_ms)
         for event in events:
             self._outbox.put(event)
+            if isinstance(event, Resolved):
+                is_accepted = event.accepted_chars > 0
+                self._put(
+                    self._retention.resolved(
+                        event.completion_id, is_accepted=is_accepted, now_ms=now_ms
+                    )
+                )
 
 
 def _served(offer: Offer, backend: Backend, now_ms: float) -> Served:
     """Return the event of a suggestion that goes to the editor now."""
-    rest, target, trigger, found, requested_ms = offer
+    rest, opportunity_id, target, trigger, found, requested_ms = offer
     counts, answered = found.counts, found.answered
     language = language_of(target.document)
     info = backend.known_info
@@ -138,6 +243,7 @@ def _served(offer: Offer, backend: Backend, now_ms: float) -> Served:
     first_ms = counts.first_token_at_ms
     return Served(
         completion_id=rest.completion_id,
+        opportunity_id=opportunity_id,
         language=language.name if language else "",
         trigger=trigger,
         scope=answered.scope,

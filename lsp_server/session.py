@@ -13,15 +13,14 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from uuid import uuid4
 
 from fimble.errors import FimbleError, PositionError
-from fimble.events import CacheHit, Trigger
+from fimble.events import CacheHit, NotServed, Trigger
 from fimble.stops import Scope, Site, StopReason, finish
 from fimble.text import Position, PositionEncoding
 from lsp_server.completer import Asked, Completer
-from lsp_server.documents import Documents
 from lsp_server.offers import Selected, item_for, item_with_selected, target_of
 from lsp_server.outcomes import Rest
 from lsp_server.prompting import around, project_path, spot_at
-from lsp_server.recorder import Offer, Recorder
+from lsp_server.recorder import Missed, Offer, Recorder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -50,6 +49,20 @@ class Why(StrEnum):
     DISABLED = "the language is listed in completion.disabled_languages"
     OUTSIDE = "the position is outside the document"
     FAILED = "the engine failed"
+
+
+_MISSED = {
+    Why.NOTHING: NotServed.EMPTY,
+    Why.SUPERSEDED: NotServed.CANCELLED,
+    Why.CANCELLED: NotServed.CANCELLED,
+    Why.UNKNOWN_DOCUMENT: NotServed.ERROR,
+    Why.OUTSIDE: NotServed.ERROR,
+    Why.FAILED: NotServed.ERROR,
+    Why.TOO_LARGE: NotServed.OFF,
+    Why.DISABLED: NotServed.OFF,
+}
+_HELD_BACK = frozenset({StopReason.REPETITION.value, StopReason.SUFFIX.value})
+"""The model suggested something, and nothing was left of it."""
 
 
 class Decision(NamedTuple):
@@ -89,6 +102,13 @@ class Client:
         return self.name == "Neovim"
 
 
+class _Asking(NamedTuple):
+    """One request that is being answered."""
+
+    request_id: str
+    started_ms: float
+
+
 class Editor(Protocol):
     """What a session may tell the editor."""
 
@@ -110,7 +130,7 @@ class Session:
         editor: Editor,
         clock: Clock,
     ) -> None:
-        self.documents = Documents(client.encoding)
+        self.documents = recorder.documents
         self.recorder = recorder
         self.folders = list(client.folders)
         self._client = client
@@ -164,22 +184,26 @@ class Session:
 
     async def complete(self, request: Request) -> list[Item] | None:
         """Return the items for a request; None once it was superseded."""
-        started_ms = self._clock.monotonic_ms()
+        asking = _Asking(uuid4().hex, self._clock.monotonic_ms())
         decision = Decision(Why.CANCELLED)
         items: list[Item] | None = None
+        error_kind = ""
         try:
-            decision, items = await self._decide(request, started_ms)
+            decision, items = await self._decide(request, asking)
         except PositionError as error:
             decision = Decision(Why.OUTSIDE, str(error))
             items = []
+            error_kind = type(error).__name__
         except FimbleError as error:
             self._notice(error)
             decision = Decision(Why.FAILED, str(error))
             items = []
+            error_kind = type(error).__name__
         finally:
-            total_ms = round(self._clock.monotonic_ms() - started_ms, 1)
+            total_ms = round(self._clock.monotonic_ms() - asking.started_ms, 1)
             if request.uri in self._completers:
                 self._decisions[request.uri] = decision._replace(total_ms=total_ms)
+            self._missed(request, asking, decision, error_kind)
             _log.info("%s cache=%s ms=%s", decision.why.name, decision.cache, total_ms)
         return items
 
@@ -198,8 +222,23 @@ class Session:
             await completer.close()
         await self._backend.close()
 
+    def _missed(
+        self, request: Request, asking: _Asking, decision: Decision, error_kind: str
+    ) -> None:
+        """Record a request that got nothing."""
+        reason = _MISSED.get(decision.why)
+        if reason is None:
+            return
+        detail = error_kind or decision.why.name.lower()
+        if decision.why is Why.NOTHING and decision.detail in _HELD_BACK:
+            reason, detail = NotServed.FILTERED, decision.detail
+        document = self.documents.get(request.uri)
+        total_ms = self._clock.monotonic_ms() - asking.started_ms
+        missed = Missed(asking.request_id, document, request.trigger, reason, detail, total_ms)
+        self.recorder.missed(missed, self._backend)
+
     async def _decide(
-        self, request: Request, started_ms: float
+        self, request: Request, asking: _Asking
     ) -> tuple[Decision, list[Item] | None]:
         """Return what the request gets, and why."""
         located = self._locate(request)
@@ -220,7 +259,7 @@ class Session:
             return Decision(Why.SUPERSEDED), None
         if not found.answered.text.strip():
             return Decision(Why.NOTHING, found.answered.stop_reason, found.cache), []
-        item = self._serve(request, target, found, started_ms)
+        item = self._serve(request, target, found, asking)
         return Decision(Why.SERVED, found.answered.stop_reason, found.cache), [item]
 
     def _locate(self, request: Request) -> tuple[Document, Place] | Decision:
@@ -267,10 +306,11 @@ class Session:
             lambda: spot_at(document, place, path=path, budget=budget),
         )
 
-    def _serve(self, request: Request, target: Target, found: Found, started_ms: float) -> Item:
+    def _serve(self, request: Request, target: Target, found: Found, asking: _Asking) -> Item:
         """Return the item for a new suggestion, which is recorded from now on."""
         rest = Rest(uuid4().hex, target.head + found.answered.text)
-        self.recorder.served(Offer(rest, target, request.trigger, found, started_ms), self._backend)
+        offer = Offer(rest, asking.request_id, target, request.trigger, found, asking.started_ms)
+        self.recorder.served(offer, self._backend)
         self._behind_when_served[request.uri] = target.document.rest(target.place)
         if request.selected is not None:
             line_end = self._line_end(target.document)

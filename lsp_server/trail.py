@@ -15,6 +15,8 @@ from lsp_server.documents import Place, advanced
 if TYPE_CHECKING:
     from lsp_server.documents import Document, Edit
 
+MAX_BATCH_CHARS = 3
+"""So many keys may be reported at once: Neovim waits 150 ms, and ten keys a second are fast."""
 _CLOSED_BY_EDITORS = {"(": ")", "[": "]", "{": "}", '"': '"', "'": "'", "`": "`"}
 
 
@@ -127,10 +129,22 @@ def _without_auto_closed(text: str, wanted: str) -> str:
     return text[:-1] if wanted.startswith(text[:-1]) else text
 
 
-def is_typed(added: str) -> bool:
-    """Return whether `added`, which came in one edit, is what one key writes.
+def is_typed(added: str, rest: str = "x") -> bool:
+    """Return whether `added`, which came in one edit, is what one hand writes.
 
-    That is one character, a pair that the editor closes itself, or a line end with the indentation
-    that the editor adds.
+    That is one character, a pair that the editor closes itself, a line end with the indentation
+    that the editor adds, or a few letters of a word: editors that wait for a pause before they
+    report send what was typed meanwhile in one edit. Who accepts a word takes it to its end.
+
+    Args:
+        added: What came.
+        rest: What was suggested behind it.
     """
-    return len(added) == 1 or added.isspace() or _CLOSED_BY_EDITORS.get(added[0]) == added[1:]
+    if len(added) == 1 or added.isspace() or _CLOSED_BY_EDITORS.get(added[0]) == added[1:]:
+        return True
+    is_cut_off = _is_word(rest[:1]) and all(map(_is_word, added))
+    return len(added) <= MAX_BATCH_CHARS and is_cut_off
+
+
+def _is_word(char: str) -> bool:
+    return char.isalnum() or char == "_"

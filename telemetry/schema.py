@@ -11,11 +11,22 @@ import math
 from enum import StrEnum
 from typing import Any
 
-from fimble.events import EVENT_KINDS, SCHEMA_VERSION, Envelope, field_types
+from fimble.events import (
+    EVENT_KINDS,
+    NEW_IN_VERSION_2,
+    READABLE_VERSIONS,
+    SCHEMA_VERSION,
+    Envelope,
+    field_types,
+)
 
-_SQL_TYPES = {"str": "varchar", "int": "bigint", "float": "double"}
+_SQL_TYPES = {"str": "varchar", "int": "bigint", "float": "double", "bool": "boolean"}
 _ENVELOPE = field_types(Envelope)
 _FIELDS = {kind.kind: {**_ENVELOPE, **field_types(kind)} for kind in EVENT_KINDS}
+_FIELDS_OF_VERSION_1 = {
+    kind: {name: plain for name, plain in _FIELDS[kind].items() if name not in new}
+    for kind, new in NEW_IN_VERSION_2.items()
+}
 _MAX_BIGINT = 2**63 - 1
 _MAX_WALL_MS = 253_402_300_799_999  # the end of the year 9999
 
@@ -62,8 +73,9 @@ def _checked(table: dict[str, Any]) -> Record | Flaw:
     version, kind = table.get("v"), table.get("ev")
     if not isinstance(version, int) or not isinstance(kind, str):
         return Flaw.DAMAGED
-    fields = _FIELDS.get(kind)
-    if fields is None or version != SCHEMA_VERSION:
+    of_version = _FIELDS if version == SCHEMA_VERSION else {**_FIELDS, **_FIELDS_OF_VERSION_1}
+    fields = of_version.get(kind)
+    if fields is None or version not in READABLE_VERSIONS:
         return Flaw.UNKNOWN
     if not all(_fits(table.get(name), plain) for name, plain in fields.items()):
         return Flaw.DAMAGED
@@ -83,6 +95,8 @@ def _fits(value: object, plain: str) -> bool:
             return isinstance(value, str) and _is_unicode(value)
         case "int":
             return type(value) is int and abs(value) <= _MAX_BIGINT
+        case "bool":
+            return type(value) is bool
         case _:
             return type(value) in {int, float} and _is_finite(value)
 

@@ -69,12 +69,16 @@ def new_events(parquet: Sequence[Path]) -> str:
 
 
 def stored_events(parquet: Sequence[Path]) -> str:
-    """Return a query for the events in Parquet files; it has every column even without a file."""
-    if parquet:
-        names = ", ".join(quoted(os.fspath(path)) for path in parquet)
-        return f"select * from read_parquet([{names}], union_by_name = true)"  # noqa: S608 - literals by `quoted`
+    """Return a query for the events in Parquet files.
+
+    It has every column, even without a file and with files of older releases only.
+    """
     columns = ", ".join(f"null::{sql_type} as {name}" for name, sql_type in COLUMNS.items())
-    return f"select null::date as day, {columns} where false"
+    none = f"select null::date as day, {columns} where false"
+    if not parquet:
+        return none
+    names = ", ".join(quoted(os.fspath(path)) for path in parquet)
+    return f"{none} union all by name from read_parquet([{names}], union_by_name = true)"
 
 
 def create_views(connection: duckdb.DuckDBPyConnection, events: str) -> None:

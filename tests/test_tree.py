@@ -29,6 +29,9 @@ UNITLESS = {
     # fimble.engine: words of TGI's API
     "temperature",
     "logprob",
+    # fimble.events: a probability, and the number of a key, under the names that everybody uses
+    "propensity",
+    "key_epoch",
     # fimble.settings: counts of things that the name says
     "threads",
 }

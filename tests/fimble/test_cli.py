@@ -11,7 +11,16 @@ import pytest
 
 from fimble import errors
 from fimble.cli import VERBS
-from fimble.events import EVENT_KINDS, Envelope, Outcome, Resolved, Source, field_types, to_record
+from fimble.events import (
+    EVENT_KINDS,
+    AcceptKind,
+    Envelope,
+    Outcome,
+    Resolved,
+    Source,
+    field_types,
+    to_record,
+)
 
 ROOT = Path(__file__).parents[2]
 
@@ -136,9 +145,11 @@ def test_an_event_is_one_flat_object_of_plain_values() -> None:
         accepted_chars=0,
         accepted_lines=0,
         typed_chars=1,
+        accept_kind=AcceptKind.NONE,
+        num_accepts=0,
     )
     assert to_record(event, envelope) == {
-        "v": 1,
+        "v": 2,
         "ev": "resolved",
         "session_id": "s",
         "seq": 3,
@@ -151,6 +162,8 @@ def test_an_event_is_one_flat_object_of_plain_values() -> None:
         "accepted_chars": 0,
         "accepted_lines": 0,
         "typed_chars": 1,
+        "accept_kind": "none",
+        "num_accepts": 0,
     }
     assert field_types(Resolved)["accepted_chars"] == "int"
     assert field_types(Resolved)["visible_ms"] == "float"
@@ -163,4 +176,4 @@ def test_a_field_has_one_type_in_all_kinds_of_events() -> None:
         for name, plain in field_types(kind).items():
             types.setdefault(name, set()).add(plain)
     assert {name: plain for name, plain in types.items() if len(plain) > 1} == {}
-    assert importlib.import_module("fimble.events").SCHEMA_VERSION == 1
+    assert importlib.import_module("fimble.events").SCHEMA_VERSION == 2

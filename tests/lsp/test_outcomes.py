@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fimble.events import Outcome, Resolved, Shown, Source
+from fimble.events import AcceptKind, Outcome, Resolved, Shown, Source
 from fimble.text import Position, PositionEncoding
 from lsp_server.documents import Document, Place, Range
 from lsp_server.outcomes import EXPIRE_MS, SETTLE_MS, Outcomes, Rest
@@ -83,6 +83,8 @@ def test_the_rest_in_one_edit_is_an_acceptance() -> None:
             accepted_chars=8,
             accepted_lines=1,
             typed_chars=0,
+            accept_kind=AcceptKind.FULL,
+            num_accepts=1,
         ),
     ]
 

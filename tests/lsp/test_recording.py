@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import sys
 from importlib.metadata import version
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from fimble.events import HORIZONS_S
 from fimble.locks import try_lock
 from fimble.spool import CLOSED_SUFFIX, OPEN_SUFFIX
 from tests.stand_ins.lsp_client import HEAD, LspClient, events_in, until
@@ -37,7 +39,7 @@ def resolved(spool: Path) -> list[tuple[object, ...]]:
     return [tuple(event[field] for field in fields) for event in events]
 
 
-async def test_an_accepted_suggestion_leaves_five_events(
+async def test_an_accepted_suggestion_leaves_its_events(
     start: Start, tgi: TgiScript, spool: Path
 ) -> None:
     client = await start()
@@ -54,10 +56,17 @@ async def test_an_accepted_suggestion_leaves_five_events(
         "served",
         "shown",
         "resolved",
+        "retained",
+        *(["retained"] * len(HORIZONS_S)),
+        "typing",
         "session_ended",
     ]
-    assert [event["seq"] for event in events] == [0, 1, 2, 3, 4]
-    started, served, _, end, ended = events
+    assert [event["seq"] for event in events] == list(range(len(events)))
+    started, served, _, end, last_look, *_, writing, ended = events
+    assert (last_look["horizon_s"], last_look["state"], last_look["kept_rate"]) == (0, "kept", 1.0)
+    assert (writing["language"], writing["completed_chars"]) == ("python", 16)
+    assert (started["level"], started["user_key"], started["key_epoch"]) == ("metrics", "", 0)
+    assert re.fullmatch("[0-9a-f]{32}", served["opportunity_id"])
     assert (started["editor"], started["editor_version"]) == ("test", "1.0")
     assert started["server_version"] == version("fimble")
     assert ended["num_events_dropped"] == 0
@@ -197,7 +206,11 @@ async def test_an_editor_that_leaves_without_waiting_loses_no_event(
     client.notify("exit", None)
     client.process.stdin.close()
     await asyncio.wait_for(client.process.wait(), 30)
-    assert [event["ev"] for event in events_in(spool)] == ["session_started", "session_ended"]
+    kinds = [event["ev"] for event in events_in(spool)]
+    assert kinds in (
+        ["session_started", "session_ended"],
+        ["session_started", "opportunity", "session_ended"],
+    )
 
 
 async def test_sigterm_ends_the_session_in_order(start: Start, spool: Path) -> None:

@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 from fimble.events import (
+    AcceptKind,
     CacheHit,
     Envelope,
     Event,
@@ -40,6 +41,7 @@ def completion(name: str, chance: random.Random) -> list[Event]:
     accepted_chars = {Outcome.ACCEPTED: 40, Outcome.ACCEPTED_PART: 10}.get(outcome, 0)
     served = Served(
         completion_id=name,
+        opportunity_id=f"o-{name}",
         language=chance.choice(["python", "go"]),
         trigger=Trigger.AUTOMATIC,
         scope="block",
@@ -68,6 +70,8 @@ def completion(name: str, chance: random.Random) -> list[Event]:
         accepted_chars=accepted_chars,
         accepted_lines=accepted_chars // 20,
         typed_chars=0,
+        accept_kind=AcceptKind.FULL if accepted_chars else AcceptKind.NONE,
+        num_accepts=int(accepted_chars > 0),
     )
     shown = Shown(completion_id=name, source=Source.INFERRED, shown_delay_ms=served.total_ms + 250)
     return [served, resolved] if outcome is Outcome.NOT_SHOWN else [served, shown, resolved]
@@ -76,7 +80,16 @@ def completion(name: str, chance: random.Random) -> list[Event]:
 def session(num_completions: int, *, seed: int) -> list[Event]:
     """Return the events of a whole session."""
     chance = random.Random(seed)
-    start = SessionStarted(editor="Neovim", editor_version="0.12.4", server_version="0.1.0")
+    start = SessionStarted(
+        editor="Neovim",
+        editor_version="0.12.4",
+        plugin_version="",
+        server_version="0.1.0",
+        level="keys",
+        user_key=f"u{seed}",
+        key_epoch=1,
+        team="core",
+    )
     parts = [completion(f"c{seed}-{n}", chance) for n in range(num_completions)]
     return [start, *(event for part in parts for event in part), SessionEnded(num_events_dropped=0)]
 

@@ -16,7 +16,16 @@ from tests.telemetry.conftest import Store
 
 DAY_MS = 86_400_000
 TWO_EVENTS: list[Event] = [
-    SessionStarted(editor="Neovim 🙂\r\n", editor_version="", server_version="it's"),
+    SessionStarted(
+        editor="Neovim 🙂\r\n",
+        editor_version="",
+        plugin_version="",
+        server_version="it's",
+        level="metrics",
+        user_key="",
+        key_epoch=0,
+        team="",
+    ),
     SessionEnded(num_events_dropped=0),
 ]
 
@@ -145,7 +154,7 @@ def test_what_is_no_event_is_counted_and_kept_aside(store: Store) -> None:
         ),
     ]
     unknown = [
-        json.dumps({**record, "v": 2}).encode() + b"\n",
+        json.dumps({**record, "v": 3}).encode() + b"\n",
         json.dumps({**record, "ev": "dreamt"}).encode() + b"\n",
     ]
     torn = good[: len(good) // 2]
@@ -171,10 +180,10 @@ def test_a_field_that_we_do_not_know_is_not_stored(store: Store) -> None:
 
 def test_lines_kept_aside_can_be_merged_by_a_release_that_knows_them(store: Store) -> None:
     first, last = lines_of(TWO_EVENTS, "s")
-    store.put("s-0.jsonl", [first, last.replace(b'"v": 1', b'"v": 2')])
+    store.put("s-0.jsonl", [first, last.replace(b'"v": 2', b'"v": 3')])
     assert store.merge().num_unknown == 1
     aside = store.warehouse.aside / "s-0.jsonl"
-    aside.write_bytes(aside.read_bytes().replace(b'"v": 2', b'"v": 1'))
+    aside.write_bytes(aside.read_bytes().replace(b'"v": 3', b'"v": 2'))
     shutil.move(aside, store.spool)
     assert store.merge() == MergeReport(num_segments=1, num_events=1)
     assert store.seqs() == {"s": [0, 1]}

@@ -7,7 +7,16 @@ from lsp_server.outbox import Outbox
 from tests.stand_ins.spool_writer import session
 from tests.telemetry.conftest import Store
 
-START = SessionStarted(editor="Neovim 🙂", editor_version="0.12.4", server_version="0.1.0")
+START = SessionStarted(
+    editor="Neovim 🙂",
+    editor_version="0.12.4",
+    plugin_version="",
+    server_version="0.1.0",
+    level="metrics",
+    user_key="",
+    key_epoch=0,
+    team="",
+)
 
 
 def test_every_event_of_the_outbox_arrives_with_all_its_fields(store: Store) -> None:

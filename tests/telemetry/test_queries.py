@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fimble.events import (
+    AcceptKind,
     CacheHit,
     Event,
     Outcome,
@@ -24,13 +25,23 @@ from telemetry.warehouse import Warehouse
 from tests.stand_ins.spool_writer import START_MS, lines_of, session
 from tests.telemetry.conftest import SetClock, Store
 
-STARTED = SessionStarted(editor="Neovim", editor_version="0.12", server_version="1")
+STARTED = SessionStarted(
+    editor="Neovim",
+    editor_version="0.12",
+    plugin_version="0.2",
+    server_version="1",
+    level="keys",
+    user_key="u",
+    key_epoch=1,
+    team="core",
+)
 ENDED = SessionEnded(num_events_dropped=2)
 
 
 def served(name: str, *, total_ms: float = 100.0, num_chars: int = 10) -> Served:
     return Served(
         completion_id=name,
+        opportunity_id=f"o-{name}",
         language="python",
         trigger=Trigger.AUTOMATIC,
         scope="line",
@@ -73,6 +84,8 @@ def resolved(
         accepted_chars=chars,
         accepted_lines=int(chars > 0),
         typed_chars=0,
+        accept_kind=AcceptKind.FULL if chars else AcceptKind.NONE,
+        num_accepts=int(chars > 0),
     )
 
 
