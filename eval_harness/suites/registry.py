@@ -123,7 +123,8 @@ def _infilling_x(folder: Path, languages: frozenset[str] | None, draw: Draw) -> 
         digest=digest_of(infilling_x.NAME, problems),
         problems=tuple(problems),
         data_of=infilling_x.inherited(base.data_of, problems),
-        known_bad=infilling_x.inherited(base.known_bad, problems),
+        known_bad=infilling_x.inherited(base.known_bad, problems)
+        | known_bad_of(infilling_x.NAME, problems),
     )
 
 
