@@ -1,56 +1,172 @@
-"""Texts of a corpus for vocabularies: a sample weighted as training will be."""
+"""Texts of a corpus for vocabularies: what is held out, and a sample of what is trained on."""
 
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
-from typing import TYPE_CHECKING
+from collections import Counter, defaultdict
+from typing import TYPE_CHECKING, NamedTuple
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from fimble.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from training.vocabulary.learn import VocabularyRecipe
+    from training.vocabulary.recipe import SampleConfig
+
+TRAIN, HELD_OUT = "train", "validation"
 
 
-def corpus_texts(corpus: Path, split: str) -> Iterator[tuple[str, str, str]]:
-    """Yield id, language and text of each file of one split.
+class CorpusText(NamedTuple):
+    """One file of a corpus."""
+
+    doc_id: str
+    project: str
+    language: str
+    text: str
+
+    @property
+    def num_bytes(self) -> int:
+        """Length of the text in UTF-8."""
+        return len(self.text.encode())
+
+
+def corpus_texts(corpus: Path, split: str) -> Iterator[CorpusText]:
+    """Yield the files of one split.
 
     Raises:
-        ConfigError: The corpus has no files.
+        ConfigError: The corpus has no files, or none in this split.
+    """
+    seen: Counter[str] = Counter()
+    for batch in _batches(corpus, ["id", "project", "language", "split", "text"]):
+        seen.update(batch.column("split").to_pylist())
+        table = pa.Table.from_batches([batch])
+        for row in table.filter(pc.field("split") == split).to_pylist():
+            yield CorpusText(str(row["id"]), row["project"], row["language"], row["text"])
+    if not seen[split]:
+        raise ConfigError(
+            f"{corpus} has no files in the split `{split}`, only in "
+            f"{', '.join(sorted(map(str, seen))) or 'none'}; hold projects out when the corpus is "
+            "built"
+        )
+
+
+def held_out_texts(corpus: Path, bytes_per_language: int = 0) -> Iterator[CorpusText]:
+    """Yield the held-out files.
+
+    Args:
+        corpus: Output folder of `fimble corpus build`.
+        bytes_per_language: About how much to yield of each language; 0 means all. Which files
+            these are depends on their ids alone.
+
+    Raises:
+        ConfigError: The corpus has no files, or holds none out.
+    """
+    if not bytes_per_language:
+        yield from corpus_texts(corpus, HELD_OUT)
+        return
+    chosen: dict[str, list[tuple[float, str, int]]] = defaultdict(list)
+    for each in corpus_texts(corpus, HELD_OUT):
+        chosen[each.language].append((_fraction(each.doc_id), each.doc_id, each.num_bytes))
+    wanted: set[str] = set()
+    for files in chosen.values():
+        taken_bytes = 0
+        for _, doc_id, num_bytes in sorted(files):
+            if taken_bytes >= bytes_per_language:
+                break
+            wanted.add(doc_id)
+            taken_bytes += num_bytes
+    yield from (each for each in corpus_texts(corpus, HELD_OUT) if each.doc_id in wanted)
+
+
+def training_sample(corpus: Path, config: SampleConfig) -> Iterator[CorpusText]:
+    """Yield files of the training split, about `config.num_bytes` of them.
+
+    Whether a file is taken depends on a hash of the seed and its id, never on its order.
+
+    Raises:
+        ConfigError: The corpus has no files to train on, or a weight is given to a language that
+            it does not have.
+    """
+    rates = _rates(_sizes(corpus), config)
+    for each in corpus_texts(corpus, TRAIN):
+        if _fraction(f"{config.seed}/{each.doc_id}") < rates[each.language, each.project]:
+            yield each
+
+
+def _sizes(corpus: Path) -> Counter[tuple[str, str]]:
+    """Return the bytes to train on by language and project."""
+    sizes: Counter[tuple[str, str]] = Counter()
+    for batch in _batches(corpus, ["language", "project", "split", "text"]):
+        chosen = pa.Table.from_batches([batch]).filter(pc.field("split") == TRAIN)
+        columns = (chosen.column(name).to_pylist() for name in ("language", "project"))
+        # Pyarrow makes its functions when it is imported, where no checker of types sees them.
+        lengths = pc.call_function("binary_length", [chosen.column("text")]).to_pylist()
+        for language, project, num_bytes in zip(*columns, lengths, strict=True):
+            sizes[language, project] += num_bytes
+    return sizes
+
+
+def _rates(
+    sizes: Mapping[tuple[str, str], int], config: SampleConfig
+) -> dict[tuple[str, str], float]:
+    """Return the share of files to take of each project in each language."""
+    by_language: dict[str, dict[str, int]] = defaultdict(dict)
+    for (language, project), num_bytes in sizes.items():
+        by_language[language][project] = num_bytes
+    if unknown := sorted(set(config.weights) - set(by_language)):
+        raise ConfigError(
+            f"weights: there is no {', '.join(unknown)} in the corpus; it has "
+            f"{', '.join(sorted(by_language))}"
+        )
+    bytes_of = {language: sum(projects.values()) for language, projects in by_language.items()}
+    weighted = {
+        language: num_bytes**config.language_exponent * config.weights.get(language, 1.0)
+        for language, num_bytes in bytes_of.items()
+    }
+    scale = config.num_bytes / max(1.0, sum(weighted.values()))
+    wanted = {language: weight * scale for language, weight in weighted.items()}
+    if config.even_projects:
+        return {
+            (language, project): _level([*projects.values()], wanted[language]) / max(1, num_bytes)
+            for language, projects in by_language.items()
+            for project, num_bytes in projects.items()
+        }
+    return {
+        (language, project): wanted[language] / max(1, bytes_of[language])
+        for language, project in sizes
+    }
+
+
+def _level(sizes: Sequence[int], wanted: float) -> float:
+    """Return the limit that, if no size counts for more, makes the sizes sum up to `wanted`."""
+    remaining = wanted
+    for rank, size in enumerate(sorted(sizes)):
+        fair = remaining / (len(sizes) - rank)
+        if size >= fair:
+            return fair
+        remaining -= size
+    return float(max(sizes, default=0))
+
+
+def _batches(corpus: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    """Yield the files of a corpus, some hundred at a time.
+
+    Raises:
+        ConfigError: There are none, or they are no Parquet of `fimble corpus build`.
     """
     sources = sorted((corpus / "files").glob("*.parquet"))
     if not sources:
         raise ConfigError(f"there are no files/*.parquet in {corpus}; build the corpus first")
     for source in sources:
-        columns = ["id", "language", "split", "text"]
-        for batch in pq.ParquetFile(source).iter_batches(512, columns=columns):
-            for row in batch.to_pylist():
-                if row["split"] == split:
-                    yield str(row["id"]), row["language"], row["text"]
-
-
-def training_sample(recipe: VocabularyRecipe) -> list[str]:
-    """Return documents of the training split, about `recipe.sample_bytes` of them.
-
-    Whether a document is taken depends on a hash of the seed and its id, never on its order.
-    """
-    sizes: dict[str, int] = defaultdict(int)
-    for _, language, text in corpus_texts(recipe.corpus, "train"):
-        sizes[language] += len(text)
-    weighted = {lang: size * recipe.weights.get(lang, 1.0) for lang, size in sizes.items()}
-    scale = recipe.sample_bytes / max(1.0, sum(weighted.values()))
-    limit = recipe.max_bytes_per_language or recipe.sample_bytes
-    rates = {lang: min(weight * scale, limit) / sizes[lang] for lang, weight in weighted.items()}
-    return [
-        text
-        for doc_id, language, text in corpus_texts(recipe.corpus, "train")
-        if _fraction(f"{recipe.seed}/{doc_id}") < rates[language]
-    ]
+        try:
+            yield from pq.ParquetFile(source).iter_batches(512, columns=columns)
+        except (pa.ArrowException, OSError) as error:
+            raise ConfigError(f"cannot read {source}: {error}") from error
 
 
 def _fraction(key: str) -> float:
