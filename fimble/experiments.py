@@ -100,12 +100,13 @@ class Guardrail:
     """A metric that must not get worse."""
 
     metric: str
-    max_worse: float = 0.0
-    """How much worse it may be, in the metric's own unit; beyond that the arm is rolled back."""
+    max_worse: float
+    """How much worse it may get, in the metric's own unit, above 0; an arm that is certainly worse,
+    and by more than this, is rolled back."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.max_worse < float("inf"):
-            raise ConfigError(f"max_worse is {self.max_worse}; it must be 0 or more")
+        if not 0 < self.max_worse < float("inf"):
+            raise ConfigError(f"max_worse is {self.max_worse}; it must be above 0")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

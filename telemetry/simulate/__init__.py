@@ -1,0 +1,1 @@
+"""Events of users who do not exist, with a truth that is known."""
