@@ -52,7 +52,7 @@ def write_corpus(folder: Path, rows: list[tuple[str, str, str, str]]) -> Path:
 def line_tokenizer_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A vocabulary whose tokens may hold several words."""
     path = tmp_path_factory.mktemp("lines") / "tokenizer.json"
-    learn([CODE] * 3, size=520, max_token_bytes=16, unit=Unit.LINE).save(str(path))
+    learn([CODE] * 3, size=520, max_token_bytes=16, unit=Unit.LINE_WITH_END).save(str(path))
     return path
 
 
@@ -100,6 +100,14 @@ def test_tokens_of_lines_hold_words_and_indentation_and_end_before_code(
     assert len(texts) < CODE.count(" ")  # fewer tokens than words
     assert any("\n    " in text for text in texts)
     assert {text.rpartition("\n")[2].strip() for text in texts if "\n" in text} == {""}
+
+
+def test_line_ends_stand_apart_from_code_where_they_were_learnt_apart() -> None:
+    tokenizer = learn([CODE] * 3, size=520, max_token_bytes=16, unit=Unit.LINE)
+    texts = [CODE[start:end] for start, end in tokenizer.encode(CODE).offsets]
+    assert "\n    " in texts
+    assert not [text for text in texts if "\n" in text and text.strip()]
+    assert len(texts) < CODE.count(" ")
 
 
 def test_a_smaller_vocabulary_is_the_start_of_a_larger_one() -> None:
@@ -247,7 +255,7 @@ def test_a_weight_for_a_language_that_is_not_there_is_one_message(
         ({"size": 300}, "it must be 320 to 65536"),
         ({"size": 70_000}, "it must be 320 to 65536"),
         ({"max_token_bytes": 0}, "it must be 1 or more"),
-        ({"unit": "letter"}, "allowed are word, line"),
+        ({"unit": "letter"}, "allowed are word, line, line_with_end"),
         ({"sample": {"num_bytes": 0}}, "it must be 1 or more"),
         ({"sample": {"language_exponent": 1.5}}, "it must lie in 0..1"),
         ({"sample": {"weights": {"c": 0.0}}}, "it must be above 0"),

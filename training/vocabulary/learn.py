@@ -1,10 +1,9 @@
 r"""Byte-level BPE for code: single digits, no normalisation, sentinels at fixed low ids.
 
 Pairs are merged within words or within lines. Words are those of Qwen2, so that a GGUF of our
-models needs no new code in llama.cpp (`pre = qwen2`). Lines let a token hold several words
-(`) -> None:`), and a line end with the indentation behind it. Where merges end is a matter of
-learning alone then: no text is split when it is encoded, but for digits, which no merge touches.
-That is what llama.cpp does with `pre = superbpe`.
+models needs no new code in llama.cpp (`pre = qwen2`). Lines let a token hold several words, such as
+`) -> None:`. Where merges end is a matter of learning alone then: no text is split when it is
+encoded, but for digits, which no merge touches. That is what llama.cpp does with `pre = superbpe`.
 
 Source: Sennrich et al. 2016, arXiv:1508.07909; Qwen2's pattern: llama.cpp `src/llama-vocab.cpp`;
 tokens of several words: Liu et al. 2025, SuperBPE, arXiv:2503.13423.
@@ -27,7 +26,11 @@ class Unit(StrEnum):
     """Within what pairs are merged."""
 
     WORD = "word"
+    """Qwen2's: letters with what stands before them, marks with line ends, blanks."""
     LINE = "line"
+    """The code of a line; its end is a unit with the indentation of the next one."""
+    LINE_WITH_END = "line_with_end"
+    """A line, its end, and the indentation of the next one."""
 
 
 SPLIT_PATTERN = (
@@ -36,8 +39,11 @@ SPLIT_PATTERN = (
 )
 """Qwen2's words."""
 DIGIT_PATTERN = r"\p{N}"
-LINE_PATTERN = r"[^\n]*\n+[ \t]*|[^\n]+"
-"""A line, its end, and the indentation of the next one."""
+_LEARNT_WITHIN: dict[Unit, tuple[str, ...]] = {
+    Unit.WORD: (SPLIT_PATTERN,),
+    Unit.LINE: (DIGIT_PATTERN, r"\n+[ \t]*|[^\n]+"),
+    Unit.LINE_WITH_END: (DIGIT_PATTERN, r"[^\n]*\n+[ \t]*|[^\n]+"),
+}
 
 
 def learn(
@@ -53,10 +59,7 @@ def learn(
         unit: Within what pairs are merged.
     """
     tokenizer = Tokenizer(models.BPE())
-    is_word = unit is Unit.WORD
-    tokenizer.pre_tokenizer = (
-        _split(SPLIT_PATTERN) if is_word else _split(DIGIT_PATTERN, LINE_PATTERN)
-    )
+    tokenizer.pre_tokenizer = _split(*_LEARNT_WITHIN[unit])
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=size,
@@ -67,7 +70,7 @@ def learn(
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
-    if not is_word:
+    if unit is not Unit.WORD:
         tokenizer.pre_tokenizer = _split(DIGIT_PATTERN)
     return tokenizer
 

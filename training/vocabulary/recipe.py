@@ -48,7 +48,7 @@ class VocabularyRecipe:
     size: int = 16_384
     """Tokens, sentinels included; a multiple of 128 keeps matrix products whole."""
     unit: Unit = Unit.WORD
-    """Within what pairs are merged: `word`, or `line` for tokens of several words."""
+    """Within what pairs are merged: `word`, or `line` and `line_with_end` for tokens of several."""
     max_token_bytes: int = 24
     """Longest token: longer ones are headers of licences, not code."""
     sample: SampleConfig = field(default_factory=SampleConfig)

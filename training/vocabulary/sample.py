@@ -164,7 +164,13 @@ def _batches(corpus: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
         raise ConfigError(f"there are no files/*.parquet in {corpus}; build the corpus first")
     for source in sources:
         try:
-            yield from pq.ParquetFile(source).iter_batches(512, columns=columns)
+            file = pq.ParquetFile(source)
+            if missing := sorted(set(columns) - set(file.schema_arrow.names)):
+                raise ConfigError(
+                    f"cannot read {source}: it lacks {', '.join(missing)}; is it from `fimble "
+                    "corpus build`?"
+                )
+            yield from file.iter_batches(512, columns=columns)
         except (pa.ArrowException, OSError) as error:
             raise ConfigError(f"cannot read {source}: {error}") from error
 

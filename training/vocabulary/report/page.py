@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from markupsafe import Markup
 
-from training.report.page import render
+from fimble.pages.page import render
 from training.vocabulary.comparison import shown
 from training.vocabulary.report import plots
 from training.vocabulary.tokens import RARE_BELOW

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from training.report.plot import (
+from fimble.pages.plot import (
     BYTES,
     FILES,
     LARGE_INCHES,
