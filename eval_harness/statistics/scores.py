@@ -53,7 +53,8 @@ def scores(run: Run) -> list[Score]:
         ]
         if len(languages) > 1:
             together = [result for results in languages.values() for result in results]
-            found.append(score(suite, ALL, together, run.num_samples))
+            # What is to be warned of stands with the languages.
+            found.append(score(suite, ALL, together, run.num_samples)._replace(warnings=()))
     return found
 
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
+from fimble.pages.page import count, percent, size
 from training.corpus.command import build
-from training.report.page import count, percent, size
 
 if TYPE_CHECKING:
     from pathlib import Path

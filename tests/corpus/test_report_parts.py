@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import pytest
 
+from fimble.pages.page import percent, size
 from training.corpus.card import Card, Clusters, Count, Redactions, SourceCard
 from training.corpus.pipeline import Archive
 from training.corpus.report.excerpts import (
@@ -28,7 +29,6 @@ from training.corpus.report.summary import (
     quantile,
     stage_shares,
 )
-from training.report.page import percent, size
 
 
 def kept(project: str, num_bytes: int, *, language: str = "python", split: str = "train") -> Kept:

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+from eval_harness.statistics.intervals import student_t
 from eval_harness.statistics.paired import (
     difference,
     problems_needed,
@@ -29,9 +30,14 @@ def test_single_answers_get_mcnemars_exact_test() -> None:
     assert found.value == pytest.approx(0.15)
 
 
-def test_equal_runs_do_not_differ() -> None:
-    found = difference([1.0, 0.0, 0.5], [1.0, 0.0, 0.5], singles(3))
-    assert (found.value, found.p_value, found.visible) == (0.0, 1.0, 0.0)
+def test_equal_runs_do_not_differ_but_might() -> None:
+    """Nothing differs on 100 problems: up to 2.951% of them may, 1 - 0.05 ** 0.01."""
+    found = difference([1.0, 0.0] * 50, [1.0, 0.0] * 50, singles(100))
+    assert (found.value, found.p_value, found.num_better, found.num_worse) == (0.0, 1.0, 0, 0)
+    error = math.sqrt(0.0295130 / 100)
+    assert found.high == pytest.approx(student_t(99) * error, rel=1e-4)
+    assert found.low == -found.high
+    assert found.visible == pytest.approx(2.801585 * error, rel=1e-4)
 
 
 def test_unequal_differences_are_flipped_one_by_one() -> None:

@@ -9,8 +9,8 @@ import warnings
 from typing import TYPE_CHECKING, NamedTuple
 
 from fimble.languages import by_name, grammar
+from fimble.pages.text import visible
 from training.corpus.secret_values import STAND_IN
-from training.report.text import visible
 
 if TYPE_CHECKING:
     from tree_sitter import Node

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fimble.files import write_whole
+from fimble.pages.page import render
 from training.corpus.report.excerpts import cut_path
 from training.corpus.report.facts import gather
 from training.corpus.report.view import view
-from training.report.page import render
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
-from training.report.plot import (
+from fimble.pages.plot import (
     BYTES,
     FILES,
     LARGE_INCHES,

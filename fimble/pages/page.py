@@ -7,7 +7,7 @@ import hashlib
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from training.report.text import visible
+from fimble.pages.text import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -95,7 +95,7 @@ def words(name: str) -> str:
 
 
 def _resource(name: str) -> str:
-    return files("training.report").joinpath(name).read_text(encoding="utf-8")
+    return files("fimble.pages").joinpath(name).read_text(encoding="utf-8")
 
 
 def _hash(text: str) -> str:

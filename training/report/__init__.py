@@ -1,1 +1,0 @@
-"""What pages that explain a result share: template, style, plots."""
