@@ -1,4 +1,4 @@
 """What pages that explain a result share: template, style, plots.
 
-Jinja2 and matplotlib are imported where they are used; an extra of whoever writes pages brings them.
+Jinja2 and matplotlib are imported where they are used; who writes pages brings them in an extra.
 """
