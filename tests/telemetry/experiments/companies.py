@@ -64,7 +64,9 @@ def companies(
             days.num_rud.astype(int), (days.den_rud - days.num_rud).astype(int), den_new.astype(int)
         ).astype(float)
         num_old, den_old = days.num_rud - num_new, days.den_rud - den_new
-        num_new += chance.binomial((den_new - num_new).astype(int), effect / (1 - World().mean_rate))
+        num_new += chance.binomial(
+            (den_new - num_new).astype(int), effect / (1 - World().mean_rate)
+        )
     else:
         days = draw_days(
             world, people, num_days=NUM_DAYS, chance=chance, effect_rud=effect * is_new
