@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -46,9 +47,11 @@ class Built(NamedTuple):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, compiled_rules: Path) -> Iterator[None]:
+    cache = tmp_path_factory.mktemp("cache")
+    shutil.copytree(compiled_rules, cache / "rules")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FIMBLE_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("FIMBLE_CACHE_DIR", str(cache))
         yield
 
 
@@ -276,9 +279,9 @@ def test_ones_own_code_has_projects_by_folder_and_no_licence_filter(tmp_path: Pa
 
 
 def test_hostile_archives_are_skipped_and_nothing_leaves_the_output(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, warm_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("FIMBLE_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("FIMBLE_CACHE_DIR", str(warm_cache))
     # What a registry served is in the cache; the cache is where archives come from.
     place = tmp_path / "cache" / "archives" / "pypi"
     for name, content in (("bomb", bytes(5_000_000)), ("climber", b"x = 1\n")):

@@ -26,14 +26,16 @@ def fimble(*arguments: str, cache: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.e2e
 @pytest.mark.slow
-def test_a_folder_becomes_a_corpus_and_its_card_is_printed(tmp_path: Path) -> None:
+def test_a_folder_becomes_a_corpus_and_its_card_is_printed(
+    tmp_path: Path, warm_cache: Path
+) -> None:
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "a.py").write_text("def f(x: int) -> int:\n    return x + 1\n")
     (tmp_path / "code" / "notes.md").write_text("# notes\n")
     out = tmp_path / "out"
     arguments = ["--source", str(tmp_path / "code"), "--licence", "MIT", "--out", str(out)]
 
-    done = fimble(*arguments, "--json", cache=tmp_path / "cache")
+    done = fimble(*arguments, "--json", cache=warm_cache)
     assert (done.returncode, done.stderr) == (0, "")
     printed = json.loads(done.stdout)
     assert printed == json.loads((out / "card.json").read_text())
@@ -41,7 +43,7 @@ def test_a_folder_becomes_a_corpus_and_its_card_is_printed(tmp_path: Path) -> No
     assert (card.read.files, card.kept.files, card.dropped.files) == (2, 1, 1)
     assert str(tmp_path) not in done.stdout
 
-    shown = fimble(*arguments, cache=tmp_path / "cache")
+    shown = fimble(*arguments, cache=warm_cache)
     assert shown.stdout == (
         "directory: kept 1 files (0.0 MB) of 2 files (0.0 MB)\n"
         "  python       train 1 files (0.0 MB)\n"

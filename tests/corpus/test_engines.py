@@ -115,9 +115,9 @@ def test_an_empty_answer_can_be_read(engine: Engine, tmp_path: Path) -> None:
 
 
 def test_both_engines_build_the_same_corpus_byte_for_byte(
-    tmp_path: Path, spark: SparkEngine, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, spark: SparkEngine, warm_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("FIMBLE_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("FIMBLE_CACHE_DIR", str(warm_cache))
     benchmark = plant_family(tmp_path)
     recipe = write_recipe(
         tmp_path,

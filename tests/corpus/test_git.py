@@ -285,6 +285,7 @@ def test_a_repository_has_the_name_of_its_folder(address: str, name: str) -> Non
 
 
 @pytest.mark.e2e
+@pytest.mark.usefixtures("warm_cache")
 def test_a_repository_goes_through_a_whole_build(tmp_path: Path, repository: Path) -> None:
     (tmp_path / "recipe.toml").write_text(
         'name = "one"\nsources = [{ git = "tiny", revision = "v1.0", licence = "MIT" }]\n'

@@ -135,9 +135,9 @@ def build(folder: Path, quality: str) -> dict[str, float | None]:
 
 
 def test_a_build_writes_scores_and_drops_by_them_only_when_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, warm_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("FIMBLE_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("FIMBLE_CACHE_DIR", str(warm_cache))
     monkeypatch.delenv("FIMBLE_BENCHMARKS", raising=False)
     assert build(tmp_path, "") == {"orders.py": None, "test_x.py": None}
     scores = build(tmp_path, "enabled = true")

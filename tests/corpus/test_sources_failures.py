@@ -107,6 +107,7 @@ def build(folder: Path, *, limit_bytes: int | None) -> subprocess.CompletedProce
 
 @pytest.mark.e2e
 @pytest.mark.slow
+@pytest.mark.usefixtures("warm_cache")
 def test_a_full_disk_is_one_message_and_the_next_build_goes_on(tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
