@@ -34,7 +34,7 @@ _ENDS_IN_PANIC = {
 _SIGNS = {"<=": ">", ">=": "<", "==": "!=", "!=": "==", "<": ">=", ">": "<="}
 _CONDITION = re.compile(r"\bif\b[^{;\n]*?(?<![-<>=!])\s(<=|>=|==|!=|<|>)\s")
 _LOOP = re.compile(r"\bfor\b[^{;\n]*;[^{;\n]*?\s(<=|>=|<|>)\s")
-_TRUTH = re.compile(r"\breturn\s+(true|false)\b")
+_TRUTH = re.compile(r"return\s+(true|false)\b")
 _INDENT = re.compile(r"[ \t]*(?=\S)")
 
 
@@ -64,12 +64,13 @@ def _python(canonical: str) -> str:
 
 
 def _lie(canonical: str) -> str | None:
-    """Turn the last truth value that is returned round."""
-    found = list(_TRUTH.finditer(canonical))
-    if not found:
+    """Turn the truth value that is returned last round; not that of a function within."""
+    last = canonical.rfind("return")
+    found = _TRUTH.match(canonical, last) if last >= 0 else None
+    if found is None:
         return None
-    other = "false" if found[-1][1] == "true" else "true"
-    return canonical[: found[-1].start(1)] + other + canonical[found[-1].end(1) :]
+    other = "false" if found[1] == "true" else "true"
+    return canonical[: found.start(1)] + other + canonical[found.end(1) :]
 
 
 def _turn(pattern: re.Pattern[str]) -> Callable[[str], str | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,7 +14,7 @@ from eval_harness.languages.artefacts import artefact, build_command, launcher
 from eval_harness.languages.program_judge import COMPILER_LIMITS, LOCALE, RUN_LIMITS, Built
 from eval_harness.languages.toolchains import first_line, says
 from eval_harness.languages.verdicts import verdict_of_compiler
-from eval_harness.sandbox.job import Job
+from eval_harness.sandbox.job import Job, SandboxError
 from eval_harness.verdict import State, Verdict
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from eval_harness.sandbox.job import Sandbox
 
 PROGRAM = "program"
+_LINKERS = ("-fuse-ld=mold", "-fuse-ld=gold", "-fuse-ld=lld", "")
+"""The last is the compiler's own, which takes several times as long."""
+_LINKER = "linker"
 _INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]', re.MULTILINE)
 _DEFINED = re.compile(r"^\s*#\s*define\s+(\w+)", re.MULTILINE)
 _ENDS_ASSERT = re.compile(r"#\s*(?:define\s+(?:NDEBUG|assert)\b|undef\s+assert\b)")
@@ -72,6 +76,7 @@ class Native:
             argv=(
                 str(_compiler(self.compilers)), *self.flags, *precompiled, source,
                 str(folder / "launch.o"), "-Wl,--wrap=main", "-o", PROGRAM, *_libraries(text),
+                *(folder / _LINKER).read_text().split(),
             ),
             files={source: text.encode("utf-8", "replace")},
             env=LOCALE,
@@ -122,12 +127,13 @@ class Native:
             (folder / "launch.c").write_bytes(launcher("launch.c"))
             c_compiler = compiler.replace("g++", "gcc").replace("clang++", "clang")
             build_command((c_compiler, "-c", "-O1", "launch.c", "-o", "launch.o"), folder)
+            (folder / _LINKER).write_text(_fastest_linker(c_compiler, folder))
             (folder / "first.h").write_text(first)
             if headers:
                 compile_header = ("-x", f"{kind}-header", "first.h", "-o", "first.h.gch")
                 build_command((compiler, *self.flags, *compile_header), folder)
 
-        key = (_version(self.compilers), compiler, *self.flags, first)
+        key = (_version(self.compilers), compiler, *self.flags, first, *_LINKERS)
         return artefact(
             f"{self.language}-headers", *key, launcher("launch.c").decode(), build=build
         )
@@ -156,6 +162,30 @@ def _has_header(compiler: Path, header: str) -> bool:
     places = [Path(folder) / header for folder in folders]
     places.append(Path("/usr/include") / multiarch / header)
     return any(place.exists() for place in places)
+
+
+def _fastest_linker(compiler: str, folder: Path) -> str:
+    """Return the flag of the first linker that is there and with which our launcher works.
+
+    Raises:
+        SandboxError: It works with none.
+    """
+    (folder / "empty.c").write_text("int main(void) { return 0; }\n")
+    command = (compiler, "empty.c", "launch.o", "-Wl,--wrap=main", "-o", "empty")
+    said = ""
+    for flag in _LINKERS:
+        try:
+            build_command((*command, *flag.split()), folder)
+        except SandboxError as error:
+            said = str(error)
+            continue
+        ran = subprocess.run(
+            [folder / "empty"], input=b"nonce\n", stdout=subprocess.PIPE, check=False
+        )
+        if ran.stdout.strip() == b"nonce":
+            return flag
+        said = f"a program linked with {flag or 'the default linker'} does not reach its end"
+    raise SandboxError(said)
 
 
 def _package(header: str) -> str:

@@ -66,8 +66,11 @@ def replaced_macros(problem: Problem, answer: str) -> tuple[str, ...]:
     return tuple(name for name in _MACRO.findall(answer) if name in called)
 
 
+# Between the mark and the function there may be comments and other attributes.
 _TEST_MARK = re.compile(
-    r"#\[cfg\(test\)\]|#\[test\](\s*(?:#\[\w+(?:\([^)]*\))?\]\s*)*)(?:pub\s+)?(?=fn\b)"
+    r"#\[cfg\(test\)\]"
+    r"|#\[test\]((?:\s|//[^\n]*\n|/\*.*?\*/|#\[\w+(?:\([^)]*\))?\])*)(?:pub\s+)?(?=fn\b)",
+    re.DOTALL,
 )
 
 

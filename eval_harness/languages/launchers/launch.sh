@@ -3,15 +3,12 @@
 # Argument: `errexit` where the tests rely on `set -e`.
 exec 199<&0 0</dev/null
 readonly FIMBLE_STYLE="$1"
-program=$(<program.sh)
-\unlink program.sh # the tests stand in it
-if ! bash -n <<<"$program"; then
+set --
+source ./program.sh
+status=$?
+if [[ $status -ne 0 ]] && ! bash -n ./program.sh 2>/dev/null; then
   exit 65
 fi
-set --
-eval "unset program
-$program"
-status=$?
 if [[ $status -ne 0 || ( $FIMBLE_STYLE == errexit && $- != *e* ) ]]; then
   exit 1
 fi

@@ -20,6 +20,11 @@ BENCHMARKS = Path(
     os.environ.get("FIMBLE_BENCHMARKS") or Path(__file__).parents[4] / "shared" / "benchmarks"
 )
 LANGUAGES = ("cpp", "go", "java", "javascript", "rust")
+BLIND = {
+    "CPP/23": "its tests call the C library's `strlen`",
+    "Rust/4": "its tests only want the value to be small enough",
+}
+"""Problems whose tests do not see the fault that we plant."""
 pytestmark = [pytest.mark.benchmarks, pytest.mark.toolchain]
 
 
@@ -34,7 +39,8 @@ def test_true_answers_pass_and_spoilt_ones_fail(
         pytest.skip(f"no benchmark files in {BENCHMARKS}")
     suite = open_suite("humaneval-x", benchmarks=BENCHMARKS, languages=frozenset({language}))
     judge = get_judge(language)
-    problems = [each for each in suite.problems if each.key not in suite.known_bad]
+    left_out = {*suite.known_bad, *([f"{language}/{each}" for each in BLIND] if is_spoilt else [])}
+    problems = [each for each in suite.problems if each.key not in left_out]
     assert len(problems) >= 162
     answers = [
         plant_fault(language, each.canonical or "") if is_spoilt else each.canonical

@@ -52,6 +52,12 @@ def test_rust_tests_are_called_and_idle_imports_dropped() -> None:
     )
 
 
+def test_a_comment_may_stand_behind_the_mark_of_a_rust_test() -> None:
+    marked = RUST.tests.replace("#[test]\n", "#[test]\n    // why [it] is { there\n")
+    text = rust_program(replace(RUST, tests=marked), "    a + 1\n}").text
+    assert "// why [it] is { there\n    pub fn test_f()" in text
+
+
 def test_rust_imports_that_are_used_stay() -> None:
     answer = '    let r = Regex::new("x"); rand::thread_rng().gen_range(0, 1)\n}'
     program = rust_program(RUST, answer)

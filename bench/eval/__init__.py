@@ -1,0 +1,1 @@
+"""What judging answers costs, and what the usual way of running them costs."""
