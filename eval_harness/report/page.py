@@ -10,7 +10,7 @@ from markupsafe import Markup
 from eval_harness.report import plots
 from eval_harness.report.comparison import Comparison, compare, pairs_of
 from eval_harness.report.names import short_names
-from eval_harness.report.programs import MAX_DIFFERENCES, differences, failures
+from eval_harness.report.programs import differences, failures
 from eval_harness.statistics.scores import scores
 from fimble.files import write_whole
 from fimble.pages.page import render
@@ -208,7 +208,7 @@ def _over_runs(
 
 def _comparison_view(first: str, one: Run, second: str, other: Run) -> ComparisonView:
     rows = compare(one, other)
-    found = differences(pairs_of(one, other))
+    pairs = pairs_of(one, other)
     drawn = [plots.Row(f"{r.suite} {r.language}", *r.difference[:3]) for r in rows]
     plot = Markup()
     if drawn:
@@ -220,9 +220,8 @@ def _comparison_view(first: str, one: Run, second: str, other: Run) -> Compariso
                 is_difference=True,
             )
         )
-    worse = [each for each in found if not each.is_better][: MAX_DIFFERENCES // 2]
-    better = [each for each in found if each.is_better][: MAX_DIFFERENCES - len(worse)]
-    return ComparisonView(first, second, rows, plot, [*worse, *better], len(found))
+    num_differences = sum(pair.first_score != pair.second_score for pair in pairs)
+    return ComparisonView(first, second, rows, plot, differences(pairs), num_differences)
 
 
 def _latencies(run: Run) -> list[float]:

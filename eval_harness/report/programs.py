@@ -66,8 +66,12 @@ class Failure(NamedTuple):
 
 
 def differences(pairs: Sequence[Pair]) -> list[Difference]:
-    """Return the problems that two runs differ on, those that got worse first."""
-    found = [
+    """Return problems that two runs differ on, those that got worse first; not too many."""
+    worse = [pair for pair in pairs if pair.second_score < pair.first_score]
+    better = [pair for pair in pairs if pair.second_score > pair.first_score]
+    chosen = worse[: max(MAX_DIFFERENCES // 2, MAX_DIFFERENCES - len(better))]
+    chosen += better[: MAX_DIFFERENCES - len(chosen)]
+    return [
         Difference(
             suite=pair.first.asked.suite,
             key=pair.first.problem.key,
@@ -76,10 +80,8 @@ def differences(pairs: Sequence[Pair]) -> list[Difference]:
             first=shown(pair.first, _telling(pair.first)),
             second=shown(pair.second, _telling(pair.second)),
         )
-        for pair in pairs
-        if pair.first_score != pair.second_score
+        for pair in chosen
     ]
-    return sorted(found, key=lambda each: each.is_better)
 
 
 def failures(run: Run) -> list[Failure]:
