@@ -20,7 +20,7 @@ from telemetry.doctor import examine, report_lines
 from telemetry.merge import WAIT_S, MergeReport, merge
 from telemetry.reader import reading, single_query
 from telemetry.tables import Format, write_csv, write_json, write_table
-from telemetry.views import quoted
+from telemetry.texts import quoted
 from telemetry.warehouse import Warehouse
 
 if TYPE_CHECKING:
@@ -83,6 +83,7 @@ def _summary(report: MergeReport) -> str:
     lines = [f"merged {report.num_events} events of {report.num_segments} segments"]
     facts = {
         "events were there already": report.num_duplicates,
+        "events of forgotten users were left out": report.num_forgotten,
         "segments of processes that died were closed": report.num_adopted,
         "torn last lines were left out": report.num_torn,
         "damaged lines were kept aside": report.num_damaged,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fimble.spool import OPEN_SUFFIX
 from telemetry.reader import reading
-from telemetry.views import query
+from telemetry.texts import query
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,6 +45,10 @@ class Findings:
     num_events: int
     num_expected: int
     num_completions: int
+    num_not_served: int
+    """Requests that got nothing."""
+    num_clock_jumps: int
+    """Sessions during which the clock was set, or the machine slept, for a minute or more."""
     num_torn: int
     num_damaged: int
     num_unknown: int
@@ -90,7 +94,8 @@ def report_lines(findings: Findings) -> list[str]:
         f"warehouse    {findings.warehouse}",
         f"sessions     {findings.num_sessions}, {num_open} of them open or killed",
         f"open now     {findings.num_open_segments} segments",
-        f"completions  {findings.num_completions}",
+        f"requests     {findings.num_completions} answered, {findings.num_not_served} not",
+        f"clock        set or stopped during {findings.num_clock_jumps} sessions",
         f"events       {findings.num_events} of {findings.num_expected}: {lost} lost ({share:.2%})",
         f"torn lines   {findings.num_torn}",
         f"kept aside   {num_aside} damaged lines, {findings.num_unknown} events of another release",

@@ -8,36 +8,37 @@ the next one merges again or removes.
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from fimble.files import write_whole
+from telemetry.days import add_fresh, fold_days, retired, write_session_parts
+from telemetry.privacy.forget import WORK_PREFIX, drop_forgotten, is_forgotten, purge
 from telemetry.schema import Flaw
 from telemetry.segments import Content, adopt_orphans, closed_segments, read_segment
-from telemetry.views import (
-    connect,
-    load_records,
-    new_events,
-    publish,
-    quoted,
-    stored_events,
+from telemetry.texts import stored_events
+from telemetry.views import connect, load_records, new_events, publish
+from telemetry.warehouse import (
+    FORMAT_VERSION,
+    GRACE_MS,
+    DayFile,
+    Kind,
+    Manifest,
+    SegmentEntry,
+    Warehouse,
 )
-from telemetry.warehouse import GRACE_MS, DayFile, Manifest, SegmentEntry, Warehouse, sync_folder
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import duckdb
 
     from fimble.clock import Clock
 
 WAIT_S = 60.0
 """How long `fimble telemetry merge` waits for another merge."""
-WORK_PREFIX = ".merge-"
 BATCH_EVENTS = 50_000
 """Segments are merged in batches of about so many events, so that memory stays bounded."""
 
@@ -53,6 +54,8 @@ class MergeReport:
     num_torn: int = 0
     num_damaged: int = 0
     num_unknown: int = 0
+    num_forgotten: int = 0
+    """Events of users who asked to be forgotten; they were not taken."""
     num_adopted: int = 0
     """Segments whose writers had died."""
     unreadable: tuple[str, ...] = field(default=())
@@ -75,17 +78,21 @@ def merge(spool: Path, warehouse: Warehouse, clock: Clock, *, wait_s: float) -> 
         if not is_ours:
             return None
         manifest = _clean(warehouse, warehouse.manifest(), clock)
+        manifest = _upgrade(warehouse, manifest, clock)
         report = MergeReport(num_adopted=adopt_orphans(spool))
         pending = [path for path in closed_segments(spool) if not _is_merged(path, manifest)]
         while pending:
             batch, pending, report = _read_batch(pending, report)
             if batch:
-                manifest = _merge_batch(warehouse, manifest, batch, clock)
-                report = _added(report, [manifest.segments[name] for name in batch])
+                manifest, num_forgotten = _merge_batch(warehouse, manifest, batch, clock)
+                entries = [manifest.segments[name] for name in batch if name in manifest.segments]
+                report = _added(report, entries, num_forgotten)
+        if manifest.is_purge_due:
+            manifest = purge([spool], warehouse, manifest)
         for path in closed_segments(spool):
-            if _is_merged(path, manifest):
+            if _is_merged(path, manifest) or is_forgotten(path, manifest):
                 path.unlink()
-        publish(warehouse.database, warehouse.files(manifest), manifest.generation)
+        publish(warehouse, manifest)
         return report
 
 
@@ -101,16 +108,46 @@ def _clean(warehouse: Warehouse, manifest: Manifest, clock: Clock) -> Manifest:
     if kept != manifest.retired:
         manifest = replace(manifest, retired=kept)
         warehouse.save(manifest)
-    named = {day.name for day in manifest.days.values()} | set(manifest.retired)
-    for path in warehouse.events.glob("*"):
-        if path.name not in named:
-            path.unlink()
+    warehouse.remove_unnamed(manifest)
     for folder in (warehouse.folder, warehouse.aside):
         for path in folder.glob(".*.part"):
             path.unlink()
     for path in warehouse.folder.glob(f"{WORK_PREFIX}*"):
         shutil.rmtree(path)
     return manifest
+
+
+def _upgrade(warehouse: Warehouse, manifest: Manifest, clock: Clock) -> Manifest:
+    """Fold what an older release left unfolded."""
+    unfolded = warehouse.unfolded(manifest)
+    if not unfolded:
+        return manifest
+    generation = manifest.generation + 1
+    with TemporaryDirectory(dir=warehouse.folder, prefix=WORK_PREFIX) as work, connect(work) as db:
+        db.execute(f"create temp view fresh as {stored_events(unfolded)}")
+        days = dict(manifest.days)
+        for day, files in days.items():
+            if not files.sessions:
+                name = f"{day}.{generation}.parquet"
+                days[day] = write_session_parts(db, warehouse, files, name)
+        days = fold_days(db, warehouse, days, generation)
+    return _replaced(warehouse, manifest, days, clock)
+
+
+def _replaced(
+    warehouse: Warehouse, manifest: Manifest, days: dict[str, DayFile], clock: Clock
+) -> Manifest:
+    """Make new files count, and return the manifest that says so."""
+    now_ms = clock.wall_ms()
+    merged = replace(
+        manifest,
+        format_version=FORMAT_VERSION,
+        generation=manifest.generation + 1,
+        days=days,
+        retired=manifest.retired | dict.fromkeys(retired(manifest.days, days), now_ms),
+    )
+    warehouse.save(merged)
+    return merged
 
 
 def _read_batch(
@@ -134,56 +171,38 @@ def _read_batch(
 
 def _merge_batch(
     warehouse: Warehouse, manifest: Manifest, batch: dict[str, Content], clock: Clock
-) -> Manifest:
-    """Write the events of a batch into new files, and make them count."""
-    for name, content in batch.items():
-        if content.aside:
-            write_whole(warehouse.aside / name, b"".join(_ended(line) for line in content.aside))
-    warehouse.events.mkdir(parents=True, exist_ok=True, mode=0o700)
+) -> tuple[Manifest, int]:
+    """Write the events of a batch into new files, and make them count.
+
+    Returns: The manifest, and how many events were left out because they are to be forgotten.
+    """
     generation = manifest.generation + 1
     with TemporaryDirectory(dir=warehouse.folder, prefix=WORK_PREFIX) as work, connect(work) as db:
-        load_records(db, {name: content.records for name, content in batch.items()}, work)
-        db.execute(f"create temp table fresh as {new_events(warehouse.files(manifest))}")
-        days = _write_days(db, warehouse, manifest, generation)
-        entries = _entries(db, batch)
-    sync_folder(warehouse.events)
-    replaced = {manifest.days[day].name: clock.wall_ms() for day in days if day in manifest.days}
-    merged = replace(
-        manifest,
-        generation=generation,
-        days=manifest.days | days,
-        segments=manifest.segments | entries,
-        retired=manifest.retired | replaced,
-    )
-    warehouse.save(merged)
-    return merged
-
-
-def _write_days(
-    db: duckdb.DuckDBPyConnection, warehouse: Warehouse, manifest: Manifest, generation: int
-) -> dict[str, DayFile]:
-    """Write one file for each day that has new events: those it had, and the new ones."""
-    days: dict[str, DayFile] = {}
-    for (day,) in db.execute("select distinct day::varchar from fresh order by all").fetchall():
-        name = f"{day}.{generation}.parquet"
-        path = warehouse.events / name
-        old = [warehouse.events / manifest.days[day].name] if day in manifest.days else []
-        fresh = "select * exclude (segment) from fresh where day = $day"
-        events = f"{stored_events(old)} union all by name {fresh} order by session_id, seq"
-        to_file = f"copy ({events}) to {quoted(os.fspath(path))} (format parquet, compression zstd)"
-        (count,) = db.execute(to_file, {"day": day}).fetchone() or (0,)
-        with path.open("rb+") as file:
-            os.fsync(file.fileno())
-        days[day] = DayFile(name=name, num_events=count)
-    return days
+        records = {name: content.records for name, content in batch.items()}
+        load_records(db, records, work=work, now_ms=clock.wall_ms())
+        manifest, num_forgotten = drop_forgotten(db, manifest, clock)
+        kept = {n: c for n, c in batch.items() if not is_forgotten(Path(n), manifest)}
+        for name, content in kept.items():
+            if content.aside:
+                write_whole(
+                    warehouse.aside / name, b"".join(_ended(line) for line in content.aside)
+                )
+        stored = warehouse.files(manifest, Kind.EVENTS)
+        db.execute(f"create temp table fresh as {new_events(stored)}")
+        days = add_fresh(db, warehouse, manifest, generation)
+        entries = _entries(db, kept)
+    manifest = replace(manifest, segments=manifest.segments | entries)
+    return _replaced(warehouse, manifest, days, clock), num_forgotten
 
 
 def _entries(db: duckdb.DuckDBPyConnection, batch: dict[str, Content]) -> dict[str, SegmentEntry]:
     """Return what the manifest says about the segments of a batch."""
     per_day = "select segment, day::varchar, count(*) from {} group by all order by all"
     days: dict[str, list[str]] = {}
-    for name, day, _ in db.execute(per_day.format("loaded")).fetchall():
+    num_loaded: Counter[str] = Counter()
+    for name, day, count in db.execute(per_day.format("loaded")).fetchall():
         days.setdefault(name, []).append(day)
+        num_loaded[name] += count
     num_new: Counter[str] = Counter()
     for name, _, count in db.execute(per_day.format("fresh")).fetchall():
         num_new[name] += count
@@ -191,7 +210,7 @@ def _entries(db: duckdb.DuckDBPyConnection, batch: dict[str, Content]) -> dict[s
         name: SegmentEntry(
             size_bytes=content.size_bytes,
             num_events=num_new[name],
-            num_duplicates=len(content.records) - num_new[name],
+            num_duplicates=num_loaded[name] - num_new[name],
             num_torn=content.flaws[Flaw.TORN],
             num_damaged=content.flaws[Flaw.DAMAGED],
             num_unknown=content.flaws[Flaw.UNKNOWN],
@@ -201,7 +220,7 @@ def _entries(db: duckdb.DuckDBPyConnection, batch: dict[str, Content]) -> dict[s
     }
 
 
-def _added(report: MergeReport, entries: list[SegmentEntry]) -> MergeReport:
+def _added(report: MergeReport, entries: list[SegmentEntry], num_forgotten: int) -> MergeReport:
     """Return `report` with the counts of more segments."""
     return replace(
         report,
@@ -211,6 +230,7 @@ def _added(report: MergeReport, entries: list[SegmentEntry]) -> MergeReport:
         num_torn=report.num_torn + sum(entry.num_torn for entry in entries),
         num_damaged=report.num_damaged + sum(entry.num_damaged for entry in entries),
         num_unknown=report.num_unknown + sum(entry.num_unknown for entry in entries),
+        num_forgotten=report.num_forgotten + num_forgotten,
     )
 
 

@@ -11,47 +11,99 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from fimble.clock import SystemClock
 from fimble.errors import InputError
+from telemetry.folds import Sources, fold_fresh, unchanged
+from telemetry.privacy.forget import drop_forgotten
 from telemetry.segments import read_all_now
-from telemetry.views import connect, create_views, load_records, new_events, quoted, stored_events
+from telemetry.texts import parquet_query, query, quoted, stored_events
+from telemetry.views import Queries, connect, create_views, load_records, new_events, queries_of
+from telemetry.warehouse import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     import duckdb
 
+    from fimble.clock import Clock
     from telemetry.warehouse import Warehouse
 
+_SYSTEM_CLOCK = SystemClock()
 READING_STATEMENTS = frozenset({"SELECT", "EXPLAIN", "MULTI"})
 """`MULTI` is what DuckDB calls `pivot`."""
 
 
 @contextlib.contextmanager
 def reading(
-    spool: Path, warehouse: Warehouse, *, output: Path | None = None
+    spool: Path, warehouse: Warehouse, *, output: Path | None = None, clock: Clock = _SYSTEM_CLOCK
 ) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Yield a connection with the views `events`, `sessions`, `completions` and `metrics`.
+    """Yield a connection with the views of `telemetry.views`.
 
     Args:
         spool: Where open sessions write.
         warehouse: Where merged events are.
         output: The one file that a result may be written to.
+        clock: Dates events whose own clock says what cannot be.
 
     Raises:
         InputError: The manifest of the warehouse is damaged.
     """
     segments = read_all_now(spool)  # before the manifest: what is merged meanwhile is in that
     manifest = warehouse.manifest()
-    parquet = warehouse.files(manifest)
-    with TemporaryDirectory(prefix="fimble-") as work, connect(work) as connection:
-        live = Path(work) / "live.parquet"  # a file like the others: there is no table to change
-        load_records(connection, segments, work)
-        unmerged = f"from ({new_events(parquet)}) select * exclude (segment)"
-        connection.execute(f"copy ({unmerged}) to {quoted(os.fspath(live))}")
-        connection.execute("drop table loaded")
-        create_views(connection, stored_events([*parquet, live]))
-        _lock_down(connection, [*parquet, live, *([output] if output else [])])
-        yield connection
+    with TemporaryDirectory(prefix="fimble-") as work:
+        sources = queries_of(warehouse, manifest)
+        allowed = [path for kind in Kind for path in warehouse.files(manifest, kind)]
+        unfolded = warehouse.unfolded(manifest)
+        if segments or unfolded:
+            live = _Live(Path(work))
+            with connect(work) as db:
+                load_records(db, segments, work=work, now_ms=clock.wall_ms())
+                drop_forgotten(db, manifest, clock)
+                stored = warehouse.files(manifest, Kind.EVENTS)
+                sources = live.overlay(db, sources, new_events(stored), stored_events(unfolded))
+            allowed += live.files
+        with connect(work) as connection:
+            create_views(connection, sources)
+            _lock_down(connection, [*allowed, *([output] if output else [])])
+            yield connection
+
+
+class _Live:
+    """Files of what is not merged yet, so that there is no table that a query could change."""
+
+    def __init__(self, folder: Path) -> None:
+        names = ("events", "sessions", "requests", "keys")
+        self.files = [folder / f"live-{name}.parquet" for name in names]
+
+    def overlay(
+        self, db: duckdb.DuckDBPyConnection, stored: Queries, unmerged: str, unfolded: str
+    ) -> Queries:
+        """Write the files, and return queries for what is stored together with what is in them.
+
+        Args:
+            db: A connection with unmerged events in the table `loaded`.
+            stored: What is merged.
+            unmerged: A query for those events that are not merged indeed.
+            unfolded: A query for merged events that no release has folded yet.
+        """
+        events, sessions, requests, keys = self.files
+        self._write(db, f"from ({unmerged}) select * exclude (segment)", events)
+        all_events = f"{stored.events} union all by name {parquet_query([events])}"
+        db.execute(
+            f"create temp table fresh as {parquet_query([events])} union all by name {unfolded}"
+        )
+        self._write(db, f"with events as (from fresh) {query('session_parts')}", sessions)
+        all_parts = f"{stored.session_parts} union all by name {parquet_query([sessions])}"
+        fold_fresh(db, Sources(all_events, all_parts))
+        self._write(db, "from folded", requests)
+        self._write(db, "from keys", keys)
+        rest = unchanged(stored.requests, keys=parquet_query([keys]))
+        all_requests = f"{rest} union all by name {parquet_query([requests])}"
+        return Queries(all_events, all_parts, all_requests)
+
+    @staticmethod
+    def _write(db: duckdb.DuckDBPyConnection, rows: str, path: Path) -> None:
+        db.execute(f"copy ({rows}) to {quoted(os.fspath(path))} (format parquet)")
 
 
 def _lock_down(connection: duckdb.DuckDBPyConnection, allowed: Sequence[Path]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections import Counter
 from dataclasses import dataclass, field
@@ -15,6 +16,9 @@ from telemetry.schema import Flaw, Record, parse
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+MAX_SEGMENT_BYTES = 64 << 20
+"""Sessions close a segment at a megabyte; a larger file was not written by one."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -42,8 +46,12 @@ def read_segment(path: Path) -> Content:
     """Return what a closed segment holds.
 
     Raises:
-        OSError: It cannot be read.
+        OSError: It cannot be read, or is larger than any that a session writes.
     """
+    size_bytes = path.stat().st_size
+    if size_bytes > MAX_SEGMENT_BYTES:
+        reason = f"{size_bytes} bytes; no session writes more than {MAX_SEGMENT_BYTES}"
+        raise OSError(errno.EFBIG, reason, path)
     data = path.read_bytes()
     content = Content(size_bytes=len(data))
     for line, is_last in _lines(data):

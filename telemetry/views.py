@@ -5,46 +5,49 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from importlib.resources import files
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import duckdb
 
 from telemetry.schema import COLUMNS
+from telemetry.texts import query, quoted, stored_events, stored_parts, stored_requests
+from telemetry.warehouse import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from telemetry.schema import Record
+    from telemetry.warehouse import Manifest, Warehouse
 
-VIEWS = ("sessions", "completions")
-"""Built upon the view `events`, in this order."""
+VIEWS = ("sessions", "completions", "exposures", "typing")
+"""Built upon the views `events`, `session_parts` and `opportunities`, in this order."""
 MACROS = ("acceptance", "latency")
 """Queries with `$since_ms`: `select * from acceptance(since_ms := 0)`."""
+EARLIEST_MS = 1_577_836_800_000
+"""2020-01-01."""
+MAX_AHEAD_MS = 7 * 86_400_000
 _STORAGE_VERSION = "v1.2.0"  # DuckDB 1.2 and later, the tools built on them included, can read it
 
 
-def query(name: str) -> str:
-    """Return the text of `telemetry/queries/<name>.sql`."""
-    return files("telemetry.queries").joinpath(f"{name}.sql").read_text(encoding="utf-8")
-
-
-def quoted(text: str) -> str:
-    """Return `text` as a literal of SQL."""
-    return "'" + text.replace("'", "''") + "'"
-
-
 def load_records(
-    connection: duckdb.DuckDBPyConnection, segments: Mapping[str, Sequence[Record]], work: str
+    connection: duckdb.DuckDBPyConnection,
+    segments: Mapping[str, Sequence[Record]],
+    *,
+    work: str,
+    now_ms: int,
 ) -> None:
     """Create the table `loaded` with the events of segments, by the name of the segment.
+
+    The day is that of the event's wall clock, UTC. A clock that says what cannot be, before this
+    project or a week ahead, is not believed: then it is the day of `now_ms`.
 
     Args:
         connection: Where to.
         segments: Events that `telemetry.schema` let pass.
         work: A folder for what lies between.
+        now_ms: The time, Unix ms.
     """
     lines = Path(work) / "records.jsonl"
     with lines.open("w", encoding="utf-8") as file:
@@ -53,7 +56,9 @@ def load_records(
     columns = {**COLUMNS, "segment": "varchar"}
     typed = ", ".join(f"{name}: {quoted(sql_type)}" for name, sql_type in columns.items())
     source = f"read_json($lines, format = 'newline_delimited', columns = {{{typed}}})"
-    with_day = f"from {source} select epoch_ms(ts_wall_ms)::date as day, *"
+    believed = f"ts_wall_ms between {EARLIEST_MS} and {now_ms + MAX_AHEAD_MS}"
+    wall_ms = f"case when {believed} then ts_wall_ms else {now_ms} end"
+    with_day = f"from {source} select epoch_ms({wall_ms})::date as day, *"
     connection.execute(f"create temp table loaded as {with_day}", {"lines": os.fspath(lines)})
     lines.unlink()
 
@@ -68,22 +73,40 @@ def new_events(parquet: Sequence[Path]) -> str:
     )
 
 
-def stored_events(parquet: Sequence[Path]) -> str:
-    """Return a query for the events in Parquet files.
+class Queries(NamedTuple):
+    """Where the views take their rows from."""
 
-    It has every column, even without a file and with files of older releases only.
-    """
-    columns = ", ".join(f"null::{sql_type} as {name}" for name, sql_type in COLUMNS.items())
-    none = f"select null::date as day, {columns} where false"
-    if not parquet:
-        return none
-    names = ", ".join(quoted(os.fspath(path)) for path in parquet)
-    return f"{none} union all by name from read_parquet([{names}], union_by_name = true)"
+    events: str
+    session_parts: str
+    requests: str
 
 
-def create_views(connection: duckdb.DuckDBPyConnection, events: str) -> None:
-    """Create views and metrics over the events that the query `events` gives."""
-    connection.execute(f"create view events as {events}")
+def queries_of(warehouse: Warehouse, manifest: Manifest) -> Queries:
+    """Return queries for what a manifest names; what is to be forgotten is left out."""
+    where = not_forgotten(manifest.forgotten) if manifest.is_purge_due else "true"
+    return Queries(
+        *(
+            f"from ({stored(warehouse.files(manifest, kind))}) select * where {where}"
+            for stored, kind in (
+                (stored_events, Kind.EVENTS),
+                (stored_parts, Kind.SESSIONS),
+                (stored_requests, Kind.REQUESTS),
+            )
+        )
+    )
+
+
+def not_forgotten(digests: Iterable[str]) -> str:
+    """Return a condition that holds for sessions that are not to be forgotten."""
+    names = ", ".join(quoted(digest) for digest in sorted(digests))
+    return f"sha256(session_id) not in ({names})" if names else "true"
+
+
+def create_views(connection: duckdb.DuckDBPyConnection, sources: Queries) -> None:
+    """Create views and metrics."""
+    connection.execute(f"create view events as {sources.events}")
+    connection.execute(f"create view session_parts as {sources.session_parts}")
+    connection.execute(f"create view opportunities as {sources.requests}")
     for name in VIEWS:
         connection.execute(f"create view {name} as {query(name)}")
     for name in MACROS:
@@ -92,12 +115,13 @@ def create_views(connection: duckdb.DuckDBPyConnection, events: str) -> None:
     connection.execute(f"create view metrics as {query('metrics')}")
 
 
-def publish(database: Path, parquet: Sequence[Path], generation: int) -> None:
+def publish(warehouse: Warehouse, manifest: Manifest) -> None:
     """Write the database of views, unless it is that of this generation already.
 
     Who has the old one open keeps reading the old files.
     """
-    if published_generation(database) == generation:
+    database = warehouse.database
+    if published_generation(database) == manifest.generation:
         return
     aside = database.with_name(f".{database.name}.part")
     for leftover in (aside, aside.with_name(f"{aside.name}.wal")):
@@ -107,8 +131,8 @@ def publish(database: Path, parquet: Sequence[Path], generation: int) -> None:
             f"attach {quoted(os.fspath(aside))} as published (storage_version '{_STORAGE_VERSION}')"
         )
         connection.execute("use published")
-        create_views(connection, stored_events([path.absolute() for path in parquet]))
-        connection.execute(f"create table generation as select {generation:d} as number")
+        create_views(connection, queries_of(warehouse, manifest))
+        connection.execute(f"create table generation as select {manifest.generation:d} as number")
         connection.execute("use memory")
         connection.execute("detach published")
     aside.replace(database)

@@ -1,7 +1,9 @@
-"""The warehouse: merged events as one Parquet file a day, and the manifest that names them.
+"""The warehouse: Parquet files, three a day, and the manifest that names them.
 
-    manifest.json    which files count, and which segments are in them; replaced whole
-    events/*.parquet <day>.<generation>.parquet; written once, never changed
+    manifest.json      which files count, and which segments are in them; replaced whole
+    events/*.parquet   <day>.<generation>.parquet; written once, never changed, as all of these
+    requests/*.parquet the same events, folded to one row a request, in the file of its first day
+    sessions/*.parquet what each day says about each session
     aside/*.jsonl    lines that are no events of this release, by segment
     fimble.duckdb    views and metrics over the files, for any DuckDB client; replaced whole
     merge.lock       held by the one process that merges
@@ -18,6 +20,7 @@ import json
 import os
 import time
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from fimble.config import from_table
@@ -29,18 +32,43 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+READABLE_FORMATS = (1, 2)
+"""The first one had no folded files: the next merge makes them."""
 GRACE_MS = 3_600_000
 """Longer than the longest query."""
 LOCK_POLL_S = 0.05
 
 
+class Kind(StrEnum):
+    """What a file of a day holds, and the folder it lies in."""
+
+    EVENTS = "events"
+    REQUESTS = "requests"
+    SESSIONS = "sessions"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DayFile:
-    """The events of one day, UTC."""
+    """The files of one day, UTC."""
 
     name: str
+    """Of the events."""
     num_events: int
+    sessions: str = ""
+    """Name of the parts of sessions; empty in a warehouse of format 1."""
+    requests: str = ""
+    num_requests: int = 0
+
+    def file(self, kind: Kind) -> str:
+        """Return the name of the file of a kind, within its folder."""
+        match kind:
+            case Kind.EVENTS:
+                return self.name
+            case Kind.SESSIONS:
+                return self.sessions
+            case Kind.REQUESTS:
+                return self.requests
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,12 +97,19 @@ class Manifest:
     days: dict[str, DayFile] = field(default_factory=dict)
     segments: dict[str, SegmentEntry] = field(default_factory=dict)
     retired: dict[str, int] = field(default_factory=dict)
-    """Files that were replaced, with the time when (Unix ms)."""
+    """Files that were replaced, as `folder/name`, with the time when (Unix ms)."""
+    forgotten: dict[str, int] = field(default_factory=dict)
+    """SHA-256 of sessions that were forgotten and must not come back, with the time when."""
+    forgotten_users: dict[str, int] = field(default_factory=dict)
+    """The same of `user_key`: their sessions are forgotten as they arrive."""
+    is_purge_due: bool = False
+    """Some file may still hold what is forgotten; views leave it out until it is gone."""
 
     def __post_init__(self) -> None:
-        if self.format_version != FORMAT_VERSION:
+        if self.format_version not in READABLE_FORMATS:
+            readable = " and ".join(map(str, READABLE_FORMATS))
             raise ConfigError(
-                f"format_version is {self.format_version}; this release reads {FORMAT_VERSION}"
+                f"format_version is {self.format_version}; this release reads {readable}"
             )
 
 
@@ -83,7 +118,7 @@ class Warehouse:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.events = folder / "events"
+        self.events = folder / Kind.EVENTS
         self.aside = folder / "aside"
         self.database = folder / "fimble.duckdb"
         self._manifest = folder / "manifest.json"
@@ -108,9 +143,29 @@ class Warehouse:
         write_json(self._manifest, dataclasses.asdict(manifest))
         sync_folder(self.folder)
 
-    def files(self, manifest: Manifest) -> list[Path]:
-        """Return the files that count, by day."""
-        return [self.events / day.name for _, day in sorted(manifest.days.items())]
+    def unfolded(self, manifest: Manifest) -> list[Path]:
+        """Return the files of events that an older release left unfolded."""
+        days = (day for _, day in sorted(manifest.days.items()))
+        return [self.path_of(day, Kind.EVENTS) for day in days if not day.sessions]
+
+    def path_of(self, day: DayFile, kind: Kind) -> Path:
+        """Return the path of a file of a day."""
+        return self.folder.absolute() / kind / day.file(kind)
+
+    def files(self, manifest: Manifest, kind: Kind) -> list[Path]:
+        """Return the files of a kind that count, by day; a day may have none."""
+        days = (day for _, day in sorted(manifest.days.items()))
+        return [self.path_of(day, kind) for day in days if day.file(kind)]
+
+    def remove_unnamed(self, manifest: Manifest) -> None:
+        """Remove files that no manifest refers to any more."""
+        named = {f"{kind}/{day.file(kind)}" for day in manifest.days.values() for kind in Kind}
+        # The first format named only files of events.
+        named |= {n if "/" in n else f"{Kind.EVENTS}/{n}" for n in manifest.retired}
+        for kind in Kind:
+            for path in (self.folder / kind).glob("*"):
+                if f"{kind}/{path.name}" not in named:
+                    path.unlink()
 
     @contextlib.contextmanager
     def merging(self, *, wait_s: float) -> Iterator[bool]:

@@ -14,18 +14,27 @@ import time
 from pathlib import Path
 
 from fimble.events import (
+    SESSION_END_S,
     AcceptKind,
     CacheHit,
     Envelope,
     Event,
+    Exposed,
+    Kept,
+    NotServed,
+    Opportunity,
     Outcome,
     Resolved,
+    Retained,
     Served,
     SessionEnded,
     SessionStarted,
     Shown,
     Source,
     Trigger,
+    Typing,
+    Undone,
+    Unit,
     to_record,
 )
 from fimble.locks import try_lock
@@ -74,7 +83,54 @@ def completion(name: str, chance: random.Random) -> list[Event]:
         num_accepts=int(accepted_chars > 0),
     )
     shown = Shown(completion_id=name, source=Source.INFERRED, shown_delay_ms=served.total_ms + 250)
-    return [served, resolved] if outcome is Outcome.NOT_SHOWN else [served, shown, resolved]
+    if outcome is Outcome.NOT_SHOWN:
+        return [served, resolved]
+    return [served, shown, resolved, *(_later(name, chance) if accepted_chars else [])]
+
+
+def _later(name: str, chance: random.Random) -> list[Event]:
+    """Return what becomes of an accepted text."""
+    is_kept = chance.random() < 0.7
+    undone = [] if is_kept else [Undone(completion_id=name, undone_after_ms=1200.0)]
+    looks = [
+        Retained(
+            completion_id=name,
+            horizon_s=horizon_s,
+            age_ms=horizon_s * 1000.0,
+            state=Kept.KEPT if is_kept else Kept.UNDONE,
+            kept_rate=0.9 if is_kept else 0.0,
+            kept_chars=9 if is_kept else 0,
+            kept_lines=int(is_kept),
+        )
+        for horizon_s in (30, 600, SESSION_END_S)
+    ]
+    return [*undone, *looks]
+
+
+def _before(name: str, chance: random.Random) -> list[Event]:
+    """Return a request that got nothing, and the arm that the next one got."""
+    missed = Opportunity(
+        opportunity_id=f"o-{name}-missed",
+        language="python",
+        trigger=Trigger.AUTOMATIC,
+        reason=chance.choice(list(NotServed)),
+        detail="nothing",
+        model="fimble-30m",
+        model_digest="0123456789abcdef",
+        backend="embedded",
+        total_ms=12.0,
+    )
+    exposed = Exposed(
+        opportunity_id=f"o-{name}",
+        experiment="pause",
+        arm=chance.choice(["long", "short"]),
+        unit=Unit.REQUEST,
+        bucket=chance.randrange(10_000),
+        is_eligible=True,
+        flag_reason="SPLIT",
+        propensity=0.5,
+    )
+    return [missed, exposed] if chance.random() < 0.3 else [exposed]
 
 
 def session(num_completions: int, *, seed: int) -> list[Event]:
@@ -90,8 +146,19 @@ def session(num_completions: int, *, seed: int) -> list[Event]:
         key_epoch=1,
         team="core",
     )
-    parts = [completion(f"c{seed}-{n}", chance) for n in range(num_completions)]
-    return [start, *(event for part in parts for event in part), SessionEnded(num_events_dropped=0)]
+    names = [f"c{seed}-{n}" for n in range(num_completions)]
+    parts = [[*_before(name, chance), *completion(name, chance)] for name in names]
+    typing = Typing(
+        language="python",
+        period_ms=300_000.0,
+        active_ms=90_000.0,
+        inserted_chars=120,
+        completed_chars=40,
+        deleted_chars=5,
+        pasted_chars=0,
+    )
+    end = SessionEnded(num_events_dropped=0)
+    return [start, *(event for part in parts for event in part), typing, end]
 
 
 def lines_of(

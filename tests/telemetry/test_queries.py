@@ -7,86 +7,34 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fimble.events import (
-    AcceptKind,
-    CacheHit,
+    SESSION_END_S,
     Event,
+    Exposed,
+    Kept,
+    NotServed,
     Outcome,
-    Resolved,
-    Served,
-    SessionEnded,
-    SessionStarted,
-    Shown,
     Source,
-    Trigger,
+    Typing,
+    Undone,
+    Unit,
 )
 from telemetry.reader import reading
-from telemetry.views import MACROS, VIEWS, query
+from telemetry.texts import query
+from telemetry.views import MACROS, VIEWS
 from telemetry.warehouse import Warehouse
+from tests.stand_ins.made_events import (
+    ENDED,
+    STARTED,
+    missed,
+    resolved,
+    retained,
+    served,
+    shown,
+)
 from tests.stand_ins.spool_writer import START_MS, lines_of, session
 from tests.telemetry.conftest import SetClock, Store
 
-STARTED = SessionStarted(
-    editor="Neovim",
-    editor_version="0.12",
-    plugin_version="0.2",
-    server_version="1",
-    level="keys",
-    user_key="u",
-    key_epoch=1,
-    team="core",
-)
-ENDED = SessionEnded(num_events_dropped=2)
-
-
-def served(name: str, *, total_ms: float = 100.0, num_chars: int = 10) -> Served:
-    return Served(
-        completion_id=name,
-        opportunity_id=f"o-{name}",
-        language="python",
-        trigger=Trigger.AUTOMATIC,
-        scope="line",
-        cache=CacheHit.MISS,
-        model="m",
-        model_digest="d",
-        backend="tgi",
-        prefix_chars=1,
-        suffix_chars=2,
-        prompt_tokens=3,
-        cached_tokens=1,
-        generated_tokens=4,
-        num_chars=num_chars,
-        num_lines=1,
-        mean_logprob=-1.0,
-        stop_reason="line",
-        debounce_ms=0.0,
-        first_token_ms=total_ms / 2,
-        total_ms=total_ms,
-    )
-
-
-def shown(name: str, source: Source = Source.INFERRED) -> Shown:
-    return Shown(completion_id=name, source=source, shown_delay_ms=350.0)
-
-
-def resolved(
-    name: str,
-    outcome: Outcome,
-    *,
-    visible_ms: float = 1000.0,
-    chars: int = 0,
-    source: Source = Source.INFERRED,
-) -> Resolved:
-    return Resolved(
-        completion_id=name,
-        outcome=outcome,
-        source=source,
-        visible_ms=visible_ms,
-        accepted_chars=chars,
-        accepted_lines=int(chars > 0),
-        typed_chars=0,
-        accept_kind=AcceptKind.FULL if chars else AcceptKind.NONE,
-        num_accepts=int(chars > 0),
-    )
+KEPT = ("state", "rate", "chars", "lines")
 
 
 def record(store: Store, events: list[Event], name: str = "s") -> None:
@@ -106,16 +54,33 @@ def row(store: Store, sql: str) -> dict[str, object]:
 def test_a_completion_is_one_row_with_what_all_its_events_say(store: Store) -> None:
     record(
         store,
-        [STARTED, served("c"), shown("c"), resolved("c", Outcome.ACCEPTED, chars=10), ENDED],
+        [
+            STARTED,
+            served("c"),
+            shown("c"),
+            resolved("c", Outcome.ACCEPTED, chars=10),
+            Undone(completion_id="c", undone_after_ms=900.0),
+            retained("c", 30, Kept.KEPT, chars=9),
+            retained("c", SESSION_END_S, Kept.REMOVED, chars=2),
+            retained("c", 600, Kept.UNKNOWN),
+            ENDED,
+        ],
     )
     found = row(store, "from completions")
     assert found | {"day": str(found["day"])} == {
         "day": "2026-09-01",
         "session_id": "s",
+        "opportunity_id": "o-c",
         "completion_id": "c",
+        "user_key": "u",
+        "key_epoch": 1,
+        "team": "core",
+        "level": "keys",
         "editor": "Neovim",
         "editor_version": "0.12",
+        "plugin_version": "0.2",
         "server_version": "1",
+        "at_ms": START_MS + 1000,
         "served_at_ms": START_MS + 1000,
         "language": "python",
         "trigger": "automatic",
@@ -146,7 +111,67 @@ def test_a_completion_is_one_row_with_what_all_its_events_say(store: Store) -> N
         "accepted_chars": 10,
         "accepted_lines": 1,
         "typed_chars": 0,
+        "accept_kind": "full",
+        "num_accepts": 1,
+        "is_undone": True,
+        "undone_after_ms": 900.0,
+        **{f"kept_{what}_{when}": None for what in KEPT for when in ("120s", "300s")},
+        "kept_state_30s": "kept",
+        "kept_rate_30s": 0.9,
+        "kept_chars_30s": 9,
+        "kept_lines_30s": 1,
+        **{f"kept_{what}_600s": None for what in KEPT},
+        "kept_state_600s": "unknown",
+        "kept_state_end": "removed",
+        "kept_rate_end": 0.2,
+        "kept_chars_end": 2,
+        "kept_lines_end": 0,
+        "kept_age_end_ms": 40_000.0,
     }
+
+
+def test_a_request_that_got_nothing_is_a_row_of_its_own(store: Store) -> None:
+    record(store, [STARTED, missed("o-x", NotServed.FILTERED), served("c"), ENDED])
+    columns = "opportunity_id, completion_id, is_served, not_served_reason, not_served_detail"
+    more = "language, trigger, total_ms, outcome, user_key"
+    more += f", at_ms - {START_MS}"
+    assert store.rows(f"select {columns}, {more} from opportunities order by at_ms") == [
+        ("o-x", None, False, "filtered", "nothing", "go", "invoked", 70.0, None, "u", 1000),
+        ("o-c", "c", True, None, None, "python", "automatic", 100.0, "unresolved", "u", 2000),
+    ]
+    assert store.rows("select completion_id from completions") == [("c",)]
+    assert store.rows("select num_completions, num_not_served from sessions") == [(1, 1)]
+
+
+def test_arms_and_typing_come_with_their_user(store: Store) -> None:
+    exposed = Exposed(
+        opportunity_id="o-c",
+        experiment="pause",
+        arm="short",
+        unit=Unit.REQUEST,
+        bucket=17,
+        is_eligible=True,
+        flag_reason="SPLIT",
+        propensity=0.5,
+    )
+    typing = Typing(
+        language="python",
+        period_ms=300_000.0,
+        active_ms=60_000.0,
+        inserted_chars=50,
+        completed_chars=40,
+        deleted_chars=3,
+        pasted_chars=7,
+    )
+    record(store, [STARTED, exposed, served("c"), typing])
+    columns = "opportunity_id, experiment, arm, unit, bucket, is_eligible, propensity, user_key"
+    assert store.rows(f"select {columns} from exposures") == [
+        ("o-c", "pause", "short", "request", 17, True, 0.5, "u")
+    ]
+    columns = "language, active_ms, inserted_chars, completed_chars, deleted_chars, pasted_chars"
+    assert store.rows(f"select {columns}, team from typing") == [
+        ("python", 60_000.0, 50, 40, 3, 7, "core")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -295,7 +320,7 @@ def test_the_order_of_events_and_their_copies_change_nothing(
         store.merge()
         store.put("s-1.jsonl", lines[half:])
         with reading(store.spool, store.warehouse) as connection:
-            views = (*VIEWS, "metrics")
+            views = (*VIEWS, "opportunities", "metrics")
             results.append([connection.sql(f"from {v} order by all").fetchall() for v in views])
     assert results[0] == results[1]
     assert all(results[0])

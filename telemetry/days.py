@@ -1,0 +1,97 @@
+"""The files of days: written once, under names that nothing refers to until the manifest does."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from telemetry.folds import Sources, fold_fresh, unchanged
+from telemetry.texts import query, quoted, stored_events, stored_parts, stored_requests
+from telemetry.warehouse import DayFile, Kind, Manifest, Warehouse, sync_folder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import duckdb
+
+_ORDERS = {
+    Kind.EVENTS: "session_id, seq",
+    Kind.SESSIONS: "session_id",
+    Kind.REQUESTS: "user_key, session_id, at_ms, opportunity_id",
+}
+"""Rows that are asked for together lie together."""
+
+
+def add_fresh(
+    db: duckdb.DuckDBPyConnection, warehouse: Warehouse, manifest: Manifest, generation: int
+) -> dict[str, DayFile]:
+    """Write the days that the events in the table `fresh` change: events, sessions, requests.
+
+    Returns: Every day there is then.
+    """
+    days = dict(manifest.days)
+    for (day,) in db.execute("select distinct day::varchar from fresh order by all").fetchall():
+        old = [warehouse.path_of(days[day], Kind.EVENTS)] if day in days else []
+        added = f"select * exclude (segment) from fresh where day = {quoted(day)}"  # noqa: S608 - literals
+        events = f"{stored_events(old)} union all by name {added}"
+        fresh = DayFile(name=_name(day, generation), num_events=0)
+        num_events = write_rows(db, events, warehouse.path_of(fresh, Kind.EVENTS), Kind.EVENTS)
+        days[day] = replace(days.get(day, fresh), name=fresh.name, num_events=num_events)
+        days[day] = write_session_parts(db, warehouse, days[day], _name(day, generation))
+    return fold_days(db, warehouse, days, generation)
+
+
+def fold_days(
+    db: duckdb.DuckDBPyConnection, warehouse: Warehouse, days: dict[str, DayFile], generation: int
+) -> dict[str, DayFile]:
+    """Write the requests that the events in the table `fresh` change; return every day."""
+    there = Manifest(days=days)
+    sources = Sources(
+        stored_events(warehouse.files(there, Kind.EVENTS)),
+        stored_parts(warehouse.files(there, Kind.SESSIONS)),
+    )
+    for day in fold_fresh(db, sources):
+        old = [warehouse.path_of(days[day], Kind.REQUESTS)] if days[day].requests else []
+        kept = unchanged(stored_requests(old))
+        rows = f"{kept} union all by name select * from folded where day = {quoted(day)}"  # noqa: S608 - literals
+        fresh = replace(days[day], requests=_name(day, generation))
+        num_rows = write_rows(db, rows, warehouse.path_of(fresh, Kind.REQUESTS), Kind.REQUESTS)
+        days[day] = replace(fresh, num_requests=num_rows)
+    for kind in Kind:
+        (warehouse.folder / kind).mkdir(exist_ok=True, mode=0o700)
+        sync_folder(warehouse.folder / kind)
+    return days
+
+
+def write_session_parts(
+    db: duckdb.DuckDBPyConnection, warehouse: Warehouse, day: DayFile, name: str
+) -> DayFile:
+    """Write what the events of a day say about sessions; return the day with that file."""
+    events = stored_events([warehouse.path_of(day, Kind.EVENTS)])
+    written = replace(day, sessions=name)
+    rows = f"with events as ({events}) {query('session_parts')}"
+    write_rows(db, rows, warehouse.path_of(written, Kind.SESSIONS), Kind.SESSIONS)
+    return written
+
+
+def write_rows(db: duckdb.DuckDBPyConnection, rows: str, path: Path, kind: Kind) -> int:
+    """Write the rows of a query into a file that survives a power loss; return how many."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    ordered = f"from ({rows}\n) order by {_ORDERS[kind]}"
+    to_file = f"copy ({ordered}) to {quoted(os.fspath(path))} (format parquet, compression zstd)"
+    (count,) = db.execute(to_file).fetchone() or (0,)
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+    return count
+
+
+def retired(before: dict[str, DayFile], after: dict[str, DayFile]) -> list[str]:
+    """Return the files, as `folder/name`, of which nothing is left in `after`."""
+    named = {f"{kind}/{day.file(kind)}" for day in after.values() for kind in Kind}
+    old = {f"{k}/{day.file(k)}" for day in before.values() for k in Kind if day.file(k)}
+    return sorted(old - named)
+
+
+def _name(day: str, generation: int) -> str:
+    return f"{day}.{generation}.parquet"

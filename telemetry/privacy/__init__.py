@@ -1,0 +1,1 @@
+"""What is shown to users of their own data, and how it is forgotten."""

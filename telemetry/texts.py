@@ -1,0 +1,68 @@
+"""SQL as text: query files, literals, and queries for the files of the warehouse."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from telemetry.schema import COLUMNS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+
+@cache
+def query(name: str) -> str:
+    """Return the text of `telemetry/queries/<name>.sql`."""
+    return files("telemetry.queries").joinpath(f"{name}.sql").read_text(encoding="utf-8")
+
+
+def quoted(text: str) -> str:
+    """Return `text` as a literal of SQL."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def parquet_query(parquet: Sequence[Path]) -> str:
+    """Return a query for the rows of Parquet files, by the names of their columns."""
+    names = ", ".join(quoted(os.fspath(path)) for path in parquet)
+    return f"select * from read_parquet([{names}], union_by_name = true)"  # noqa: S608 - literals by `quoted`
+
+
+def stored_events(parquet: Sequence[Path]) -> str:
+    """Return a query for the events in Parquet files.
+
+    It has every column, even without a file and with files of older releases only.
+    """
+    columns = ", ".join(f"null::{sql_type} as {name}" for name, sql_type in COLUMNS.items())
+    none = f"select null::date as day, {columns} where false"
+    return f"{none} union all by name {parquet_query(parquet)}" if parquet else none
+
+
+def stored_parts(parquet: Sequence[Path]) -> str:
+    """Return a query for the parts of sessions in Parquet files, or an empty one."""
+    return parquet_query(parquet) if parquet else _empty("session_parts")
+
+
+def stored_requests(parquet: Sequence[Path]) -> str:
+    """Return a query for the folded requests in Parquet files, or an empty one."""
+    return parquet_query(parquet) if parquet else _empty("requests")
+
+
+def _empty(name: str) -> str:
+    """Return a query with the columns of a query file, and no rows."""
+    no_events = f"with events as ({stored_events(())})"
+    if name == "session_parts":
+        return f"{no_events} {query('session_parts')}"
+    no_parts = f"session_parts as ({query('session_parts')})"
+    body = query("requests").removeprefix(_comments(query("requests"))).removeprefix("with ")
+    return f"{no_events}, {no_parts}, sessions as ({query('sessions')}), {body}"
+
+
+def _comments(text: str) -> str:
+    """Return the comment lines that a query file starts with."""
+    lines = text.splitlines(keepends=True)
+    count = next(n for n, line in enumerate(lines) if not line.startswith("--"))
+    return "".join(lines[:count])
