@@ -32,6 +32,8 @@ class Launch:
     is_own_file_system: bool
     may_use_namespaces: bool
     is_restricted: bool = True
+    max_landlock_abi: int = 1 << 10
+    """Older kernels have less; tests ask for what these would do."""
     is_bound_to_readable: bool = True
     """A worker sees the paths it was started with; others need other workers."""
 

@@ -53,6 +53,7 @@ class _Slot:
             "is_restricted": launch.is_restricted,
             "may_use_namespaces": launch.may_use_namespaces,
             "is_own_file_system": launch.is_own_file_system,
+            "max_landlock_abi": launch.max_landlock_abi,
             "uid": _uid(index) if os.geteuid() == 0 else None,
             "group": descriptors,
         }
@@ -142,9 +143,9 @@ class WorkerPool:
         head = _head(kind, limits)
         key = (kind, *(sorted(set(readable)) if self.launch.is_bound_to_readable else ()))
         try:
-            return self._ask_once(key, head + body, limits.wall_s)
-        except SandboxError:
-            return self._ask_once(key, head + body, limits.wall_s)
+            return self._ask_once(self._take(key), head + body, limits.wall_s)
+        except SandboxError:  # it may have been ended from outside; a new one has not
+            return self._ask_once(self._start(key), head + body, limits.wall_s)
 
     def service(self, job: Job) -> Service:
         """Start a resident process with the job's command, files and readable paths."""
@@ -179,8 +180,7 @@ class WorkerPool:
         _remove(self.folder)
         self._lock_file.close()
 
-    def _ask_once(self, key: tuple[str, ...], message: bytes, wall_s: float) -> Answers:
-        slot = self._take(key)
+    def _ask_once(self, slot: _Slot, message: bytes, wall_s: float) -> Answers:
         try:
             answers = slot.worker.run(message, wall_s=wall_s)
             error = answers.worker.meta["error"]

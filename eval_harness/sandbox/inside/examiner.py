@@ -12,8 +12,10 @@ import os
 import random
 import signal
 import socket
+import sys
 import time
 import traceback
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from eval_harness.sandbox.inside import frames, kernel, restrict
@@ -53,7 +55,7 @@ def start(isolation: Isolation, rules: int | None, limits: dict[str, Any]) -> Ex
                 if fd not in kept and fd != rules:
                     _close(fd)
             own = {**limits, "cpu_s": _FOREVER_S}
-            restrict.enter(isolation, own, rules)
+            restrict.enter(isolation, own, rules, (sys.base_prefix,))
             restrict.limit_address_space(_ADDRESS_SPACE_BYTES)
             _serve(theirs, body_from, answer_to)
         finally:
@@ -74,15 +76,16 @@ class Examiner:
         """Have it read the next job and judge the candidate at the other end of the link."""
         socket.send_fds(self.end, [b"?"], [link.fileno()])
 
-    def let_answer(self, *, is_wanted: bool) -> None:
-        """Wait until the answer has gone to the harness, or has been dropped."""
-        self.end.sendall(b"+" if is_wanted else b"-")
+    def let_answer(self) -> None:
+        """Wait until its answer has gone to the harness."""
+        self.end.sendall(b"+")
         self.end.recv(1)
 
     def close(self) -> None:
         """End it."""
-        os.kill(self.pid, signal.SIGKILL)
-        os.waitpid(self.pid, 0)
+        with suppress(ProcessLookupError, ChildProcessError):
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
         self.end.close()
 
 
@@ -99,8 +102,9 @@ def _serve(worker: socket.socket, body_from: int, answer_to: int) -> NoReturn:
         cpu_ms = (time.process_time() - before_s) * 1000
         report = {"exit_code": 0, "verdict": found["verdict"], "cpu_ms": cpu_ms}
         worker.sendall(json.dumps(report).encode())
-        if worker.recv(1) == b"+":
-            frames.write_fd(answer_to, frames.pack({"from": "keeper", "files": [], **found}))
+        if not worker.recv(1):
+            os._exit(0)
+        frames.write_fd(answer_to, frames.pack({"from": "keeper", "files": [], **found}))
         worker.sendall(b".")
 
 

@@ -12,7 +12,7 @@ import os
 import signal
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-from eval_harness.sandbox.inside import folder, frames, kernel, restrict
+from eval_harness.sandbox.inside import folder, frames, kernel, landlock, restrict
 
 if TYPE_CHECKING:
     import socket
@@ -40,6 +40,8 @@ def keep(isolation: Isolation, limits: dict[str, Any], ends: Ends) -> NoReturn:
     worker knew, every later job could find in its memory.
     """
     try:
+        if isolation.are_signals_scoped:
+            landlock.scope_signals()
         body = frames.read_fd(_CONTROL_IN)
         names: list[str] = body.meta["files"]
         files = dict(zip(names, body.blobs[1:], strict=True))
@@ -90,7 +92,7 @@ def start(
                 readable=what["readable"], writable=(isolation.folder,)
             )
             isolation.landlock.allow_own_facts(rules)
-        restrict.enter(isolation, limits, rules)
+        restrict.enter(isolation, limits, rules, what["readable"])
         restrict.reset_signals()
         kernel.close_from(3)
     except BaseException as error:  # noqa: BLE001 - the edge of a process
@@ -108,10 +110,10 @@ def start(
 
 
 def end_others(isolation: Isolation) -> None:
-    """End what the program left behind; without a namespace the worker does that."""
-    if isolation.has_namespaces:
+    """End what the program left behind; where this process cannot do so, the worker will."""
+    if isolation.has_namespaces or isolation.are_signals_scoped:
         with contextlib.suppress(ProcessLookupError):
-            os.kill(-1, signal.SIGKILL)  # everything in the namespace but ourselves
+            os.kill(-1, signal.SIGKILL)  # everything that we may signal, but ourselves
     with contextlib.suppress(ChildProcessError):
         while isolation.has_namespaces:
             os.waitpid(-1, 0)

@@ -24,6 +24,11 @@ PR_SET_DUMPABLE = 4
 PR_SET_SECUREBITS = 28
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
+PR_SET_KEEPCAPS = 8
+PR_CAP_AMBIENT = 47
+CAPABILITY_READ = 1 << 2
+"""CAP_DAC_READ_SEARCH: read what modes forbid; other rules still hold."""
+_AMBIENT_RAISE = 2
 _SECUREBITS_ALL_LOCKED = 0xEF
 """No root by uid, no fix-up at setuid, no ambient capabilities; `keep caps` off; all locked."""
 _CAPABILITY_VERSION_3 = 0x20080522
@@ -55,14 +60,14 @@ def syscall(call: int, *args: object) -> int:
     return result
 
 
-def prctl(option: int, value: int = 0) -> None:
+def prctl(option: int, value: int = 0, second: int = 0) -> None:
     """Change an attribute of this process.
 
     Raises:
         OSError: The kernel refused.
     """
     zero = ctypes.c_ulong(0)
-    if _libc.prctl(option, ctypes.c_ulong(value), zero, zero, zero) != 0:
+    if _libc.prctl(option, ctypes.c_ulong(value), ctypes.c_ulong(second), zero, zero) != 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
 
@@ -90,13 +95,19 @@ class _CapabilityHeader(ctypes.Structure):
     _fields_ = (("version", ctypes.c_uint32), ("pid", ctypes.c_int))
 
 
-def drop_capabilities() -> None:
+def drop_capabilities(kept: int = 0) -> None:
     """Give up every capability; `no new privileges` must be set, so that none comes back.
 
     A user that is root in its namespace would get them back with the next program it starts: there
     the kernel's rule for root goes first.
+
+    Args:
+        kept: Bits of those to keep, in programs started from here too.
     """
     if os.geteuid() == 0:
         prctl(PR_SET_SECUREBITS, _SECUREBITS_ALL_LOCKED)
     header = _CapabilityHeader(_CAPABILITY_VERSION_3, 0)
-    syscall(number("capset"), ctypes.byref(header), ctypes.byref((ctypes.c_uint32 * 6)()))
+    words = (ctypes.c_uint32 * 6)(kept, kept, kept)
+    syscall(number("capset"), ctypes.byref(header), ctypes.byref(words))
+    if kept:
+        prctl(PR_CAP_AMBIENT, _AMBIENT_RAISE, kept.bit_length() - 1)

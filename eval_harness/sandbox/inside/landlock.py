@@ -21,7 +21,8 @@ _IOCTL_DEV = 1 << 15
 _FILES_BY_ABI = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 5: (1 << 16) - 1}
 _TCP = 0b11
 """Bind and connect; from ABI 4 on."""
-_SCOPES = 0b11
+_SCOPE_SIGNALS = 0b10
+_SCOPES = 0b01 | _SCOPE_SIGNALS
 """Abstract Unix sockets and signals; from ABI 6 on."""
 READ = EXECUTE | READ_FILE | READ_DIR
 _OF_A_FILE = EXECUTE | WRITE_FILE | READ_FILE | _TRUNCATE | _IOCTL_DEV
@@ -70,8 +71,8 @@ def abi() -> int:
 class Rules:
     """Makes rule sets; keeps the system's paths open, as they are the same in every job."""
 
-    def __init__(self) -> None:
-        self.abi = abi()
+    def __init__(self, version: int) -> None:
+        self.abi = version
         self._files = max((v for k, v in _FILES_BY_ABI.items() if k <= self.abi), default=0)
         self._system = {
             path: fd for path in (*_READABLE, *_WRITABLE_DEVICES) if (fd := _open(path))
@@ -131,6 +132,23 @@ def _open(path: str) -> int:
         return os.open(path, os.O_PATH | os.O_CLOEXEC)
     except OSError:
         return 0
+
+
+def scope_signals() -> None:
+    """Let this process signal itself and what it starts, and nothing else.
+
+    Raises:
+        OSError: The kernel refused, as all before ABI 6 do.
+    """
+    attributes = _Attributes(0, 0, _SCOPE_SIGNALS)
+    rules = kernel.syscall(
+        kernel.LANDLOCK_CREATE_RULESET,
+        ctypes.byref(attributes),
+        ctypes.c_size_t(24),
+        ctypes.c_uint32(0),
+    )
+    restrict_self(rules)
+    os.close(rules)
 
 
 def restrict_self(rules: int) -> None:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-_PATIENCE_S = 5.0
+_PAUSE_S = 0.001
 
 
 class Usage(NamedTuple):
@@ -40,6 +40,12 @@ def descent(pid: int) -> list[int]:
     return found
 
 
+def num_below(spared: frozenset[int]) -> int:
+    """Return the number of living processes below this one, but for some."""
+    reap(spared)
+    return sum(pid not in spared for pid in descent(os.getpid()))
+
+
 def usage(pids: list[int]) -> Usage:
     """Add up what living processes use; CPU time includes that of children they waited for."""
     cpu_ticks = pages = num = 0
@@ -55,23 +61,30 @@ def usage(pids: list[int]) -> Usage:
     return Usage(cpu_ticks * 1000 / _TICKS_PER_S, pages * _PAGE_BYTES, num)
 
 
-def kill_descent(spared: frozenset[int]) -> bool:
-    """End everything below this process, but for some children; returns whether nothing is left.
+def kill_descent(spared: frozenset[int]) -> None:
+    """End everything below this process, but for some children; returns when nothing is left.
 
-    This process must be a child subreaper: what loses its parent becomes ours.
+    What forks without end is stopped first, as one that is killed leaves children which we have not
+    seen. This process must be a child subreaper: what loses its parent becomes ours.
     """
-    deadline = time.monotonic() + _PATIENCE_S
-    while time.monotonic() < deadline:
+    stopped: set[int] = set()
+    while True:
         reap(spared)
-        alive = [pid for pid in descent(os.getpid()) if pid not in spared]
+        alive = {pid for pid in descent(os.getpid()) if pid not in spared}
         if not alive:
-            return True
-        for pid in alive:
-            with contextlib.suppress(OSError):  # no more forks, or a bomb would outrun us
-                resource.prlimit(pid, resource.RLIMIT_NPROC, (0, 0))
+            return
+        unseen = alive - stopped
+        for pid in unseen:
             with contextlib.suppress(OSError):
-                os.kill(pid, signal.SIGKILL)
-    return False
+                os.kill(pid, signal.SIGSTOP)
+            with contextlib.suppress(OSError):
+                resource.prlimit(pid, resource.RLIMIT_NPROC, (0, 0))
+        stopped |= unseen
+        if not unseen:
+            for pid in alive:
+                with contextlib.suppress(OSError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(_PAUSE_S)
 
 
 def kill_user(uid: int) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import os
 import struct
 from typing import NamedTuple
 
@@ -128,6 +129,10 @@ _ON_OTHERS_BY_FIRST = {
 _ON_OTHERS_BY_SECOND = {"setpriority": (141, 140), "ioprio_set": (251, 30)}
 _SIGNALS = {"kill": (62, 129), "tgkill": (234, 131), "rt_tgsigqueueinfo": (297, 240)}
 _SIGNALS_BY_THREAD = {"tkill": (200, 130), "rt_sigqueueinfo": (129, 138)}
+_TRUNCATING = {"truncate": (76, 45), "openat": (257, 56), "openat2": (437, 437)}
+_OPEN_X86 = 2
+_ABI_THAT_KNOWS_TRUNCATION = 3
+_ABI_THAT_SCOPES_SIGNALS = 6
 _OF_FILES = {
     "fchmod": (91, 52),
     "fchmodat": (268, 53),
@@ -183,23 +188,26 @@ def base_filter() -> bytes:
     return _assemble([*code, _Instruction(_RETURN, _ALLOW)])
 
 
-def same_user_filter(*, own_pid: int, are_signals_scoped: bool) -> bytes:
+def same_user_filter(*, own_pid: int, landlock_abi: int) -> bytes:
     """Return the filter of a program that runs as the user whose other processes it must not harm.
 
     Args:
-        own_pid: The program's process; the only one it may signal, unless
-        are_signals_scoped: the kernel keeps its signals within its own descent.
+        own_pid: The program's process; the only one it may signal, unless Landlock keeps its
+            signals within its own descent.
+        landlock_abi: What Landlock of this version does not cover, the filter does.
     """
     code = _head()
     for call in _known(_ON_OTHERS_BY_FIRST).values():
         code += _refuse_unless(call, 0, (0, own_pid))
     for call in _known(_ON_OTHERS_BY_SECOND).values():
         code += _refuse_unless(call, 1, (0, own_pid))
-    if not are_signals_scoped:
+    if landlock_abi < _ABI_THAT_SCOPES_SIGNALS:
         for call in _known(_SIGNALS).values():
             code += _refuse_unless(call, 0, (0, own_pid))
         for call in _known(_SIGNALS_BY_THREAD).values():
             code += _refuse_unless(call, 0, (own_pid,))
+    if landlock_abi < _ABI_THAT_KNOWS_TRUNCATION:
+        code += _refuse_truncation()
     x86 = tuple(_OF_FILES_X86.values()) if kernel.MACHINE == "x86_64" else ()
     for call in (*_known(_OF_FILES).values(), *x86):
         code += _refuse(call, 0)  # linkers insist on success; Landlock does not cover these
@@ -273,6 +281,25 @@ def _refuse_unless(call: int, argument: int, values: tuple[int, ...]) -> list[_I
         body.append(_Instruction(_EQUAL, value, left, 0))
         left -= 1
     return _for_call(call, [*body, _return_error(errno.EPERM), _Instruction(_LOAD, 0)])
+
+
+def _refuse_truncation() -> list[_Instruction]:
+    """Refuse to shorten files by name, also by opening them for reading."""
+    calls = _known(_TRUNCATING)
+    code = _refuse(calls["truncate"], errno.EPERM) + _refuse(calls["openat2"], errno.ENOSYS)
+    opening = [(calls["openat"], 2)]
+    if kernel.MACHINE == "x86_64":
+        opening.append((_OPEN_X86, 1))
+    for call, argument in opening:
+        body = [
+            _Instruction(_LOAD, 16 + 8 * argument),
+            _Instruction(_AND, os.O_TRUNC | os.O_ACCMODE),
+            _Instruction(_EQUAL, os.O_TRUNC | os.O_RDONLY, 0, 1),
+            _return_error(errno.EPERM),
+            _Instruction(_LOAD, 0),
+        ]
+        code += _for_call(call, body)
+    return code
 
 
 def _only_streams(call: int) -> list[_Instruction]:

@@ -89,9 +89,6 @@ class Watch:
                 while not self.ended and self._read(fd):
                     pass
 
-    def _pids(self) -> list[int]:
-        return [self.keeper, *processes.descent(self.keeper), *self.helpers]
-
     def _on_event(self, poll: select.poll, fd: int, event: int) -> None:
         if fd == _CONTROL_IN:
             raise HarnessGoneError
@@ -115,7 +112,7 @@ class Watch:
         if time.monotonic() - self.started_s > self.limits["wall_s"]:
             self.ended = "wall_limit"
             return
-        pids = [] if self.group else self._pids()
+        pids = [] if self.group else processes.descent(os.getpid())
         used = processes.usage(pids)
         cpu_ms = self.cpu_ms() if self.group else used.cpu_ms - self.helpers_cpu_ms
         self.peak_bytes = max(self.peak_bytes, used.memory_bytes)
@@ -124,7 +121,7 @@ class Watch:
         )
         num_bytes = disk.num_bytes
         if not self.limits["is_own_file_system"]:
-            num_bytes += folder.unlinked_bytes(pids or self._pids())
+            num_bytes += folder.unlinked_bytes(pids or processes.descent(os.getpid()))
         if cpu_ms > self.limits["cpu_s"] * 1000:
             self.ended = "cpu_limit"
         elif not self.group and used.memory_bytes > self.limits["memory_bytes"]:
@@ -154,15 +151,18 @@ def exit_code_of(pid: int) -> int | None:
     return None
 
 
-def end_rest(isolation: Isolation, spared: frozenset[int]) -> bool:
-    """End what is left of a job where no namespace does; returns whether nothing is.
+def end_rest(isolation: Isolation, spared: frozenset[int]) -> None:
+    """End what is left of a job where no namespace does; returns when nothing is.
 
     Args:
         isolation: Tells by which means.
         spared: Processes that have an answer to give, or serve the next job.
     """
     if isolation.has_namespaces:
-        return True
+        return
     if isolation.uid is not None:
         processes.kill_user(isolation.uid)
-    return processes.kill_descent(spared)
+    elif isolation.are_signals_scoped and not spared:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(-1, signal.SIGKILL)
+    processes.kill_descent(spared)

@@ -42,10 +42,6 @@ _CONTROL_OUT = 1
 _SERVICE_LOOK_MS = 250
 
 
-class WorkerBrokenError(Exception):
-    """This worker cannot vouch for the next job."""
-
-
 class Worker:
     """What holds here, found out once."""
 
@@ -57,14 +53,9 @@ class Worker:
         is_restricted: bool = settings["is_restricted"]
         os.makedirs(settings["folder"], 0o700, exist_ok=True)  # noqa: PTH103
         self.group = Group(settings["group"]) if settings["group"] else None
-        self.isolation = Isolation(
-            folder=settings["folder"],
-            is_restricted=is_restricted,
-            has_namespaces=settings["may_use_namespaces"] and _has_namespaces(),
-            uid=settings["uid"] if is_restricted and _can_become(settings["uid"]) else None,
-            landlock=landlock.Rules() if is_restricted and landlock.abi() else None,
-            is_counted_by_group=self.group is not None,
-        )
+        self.isolation = _isolation(settings, has_group=self.group is not None)
+        if self.isolation.are_signals_scoped:
+            landlock.scope_signals()
         self._zygote: zygote.Zygote | None = None
         self.is_own_file_system: bool = settings["is_own_file_system"]
         if is_restricted:
@@ -116,7 +107,7 @@ class Worker:
         watch.cpu_ms = lambda: self._cpu_ms() - cpu_before_ms
         try:
             watch.until_end()
-            is_clean = end(watch)
+            end(watch)
         except HarnessGoneError:
             end_first(watch.keeper)
             end_rest(self.isolation, frozenset())
@@ -128,8 +119,6 @@ class Worker:
         wall_ms = (time.monotonic() - watch.started_s) * 1000
         folder.empty(self.isolation.folder)
         self._answer(watch, wall_ms)
-        if not is_clean:
-            raise WorkerBrokenError("a process of a job could not be ended")
         if self._zygote and (watch.ended or "exit_code" not in watch.report):
             self._zygote.end_examiner()
 
@@ -145,14 +134,14 @@ class Worker:
         theirs.close()
         return self._watch(pid, limits, pipes, ours)
 
-    def _end_program(self, watch: Watch) -> bool:
-        """End every process of a job, and let its keeper answer if it can; is nothing left?"""
+    def _end_program(self, watch: Watch) -> None:
+        """End every process of a job, and let its keeper answer if it can."""
         if "exit_code" not in watch.report:
             end_first(watch.keeper)
-            is_clean = end_rest(self.isolation, frozenset())
+            end_rest(self.isolation, watch.helpers)
             watch.drain()
         else:
-            is_clean = end_rest(self.isolation, frozenset({watch.keeper}))
+            end_rest(self.isolation, frozenset({watch.keeper}))
             watch.drain()
             with suppress(BrokenPipeError):
                 if not watch.ended:
@@ -160,7 +149,6 @@ class Worker:
                 watch.report_end.shutdown(socket.SHUT_WR)
             os.waitpid(watch.keeper, 0)
         watch.report_end.close()
-        return is_clean
 
     def _begin_python(self, limits: dict[str, Any]) -> Watch:
         """Fork the candidate, and give the examiner the other end of its connection."""
@@ -181,18 +169,20 @@ class Worker:
         watch.helpers_cpu_ms = used_ms
         return watch
 
-    def _end_python(self, watch: Watch) -> bool:
+    def _end_python(self, watch: Watch) -> None:
         """End the candidate and all that it started, and let the examiner answer if it can."""
         assert self._zygote
+        if "exit_code" in watch.report:
+            self._zygote.examiner(watch.limits).let_answer()
         if watch.report.get("verdict") == "gone":
             watch.report["exit_code"] = exit_code_of(watch.keeper)
         else:
             end_first(watch.keeper)
-        is_clean = end_rest(self.isolation, watch.helpers)
+        if self.isolation.are_signals_scoped and processes.num_below(watch.helpers):
+            self._zygote.end_examiner()  # what ends all of them ends the examiner as well
+            watch.helpers = frozenset()
+        end_rest(self.isolation, watch.helpers)
         watch.drain()
-        if "exit_code" in watch.report:
-            self._zygote.examiner(watch.limits).let_answer(is_wanted=not watch.ended)
-        return is_clean
 
     def _fork(self) -> int:
         """Fork what the kernel shall rather end than us when our group is out of memory."""
@@ -200,7 +190,6 @@ class Worker:
         pid = kernel.clone(kernel.CLONE_NEWPID if self.isolation.has_namespaces else 0)
         if pid == 0:
             kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
-            kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
             return 0
         self._set_killing_score(b"0")
         return pid
@@ -239,7 +228,7 @@ class Worker:
             pass
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-        end_rest(self.isolation, frozenset())
+        processes.kill_descent(frozenset())
 
     def _answer(self, watch: Watch, wall_ms: float) -> None:
         peak = self.group.peak_bytes() if self.group else watch.peak_bytes
@@ -271,6 +260,24 @@ def main(settings_text: str) -> NoReturn:
     except BrokenPipeError:
         pass  # the harness has ended
     sys.exit(0)
+
+
+def _isolation(settings: dict[str, Any], *, has_group: bool) -> Isolation:
+    """Find out what holds here."""
+    is_restricted: bool = settings["is_restricted"]
+    has_namespaces = settings["may_use_namespaces"] and _has_namespaces()
+    uid = settings["uid"] if is_restricted and _can_become(settings["uid"]) else None
+    abi = min(landlock.abi(), settings["max_landlock_abi"]) if is_restricted else 0
+    can_scope = abi >= landlock.SCOPED_SIGNALS_ABI
+    return Isolation(
+        folder=settings["folder"],
+        is_restricted=is_restricted,
+        has_namespaces=has_namespaces,
+        uid=uid,
+        landlock=landlock.Rules(abi) if abi else None,
+        are_signals_scoped=can_scope and uid is None and not has_namespaces,
+        is_counted_by_group=has_group,
+    )
 
 
 def _score_file() -> int | None:

@@ -25,6 +25,7 @@ _COMMON = (
     "traceback types typing unicodedata uuid warnings zlib"
 )
 _LINK = 3
+_READABLE = (sys.base_prefix,)
 
 
 class Zygote:
@@ -46,8 +47,9 @@ class Zygote:
         os.chdir(isolation.folder)
         if isolation.landlock:
             self._rules = isolation.landlock.rule_set(
-                readable=(sys.base_prefix,), writable=(isolation.folder,)
+                readable=_READABLE, writable=(isolation.folder,)
             )
+        all(map(restrict.is_open_to_all, _READABLE))  # so that forks need not look
         candidate.prepare()
         gc.collect()
         gc.freeze()
@@ -78,7 +80,7 @@ class Zygote:
             for target, fd in enumerate((self._null, ends.stdout, ends.stderr)):
                 os.dup2(fd, target)
             os.dup2(ends.worker.fileno(), _LINK)
-            restrict.enter(self._isolation, limits, self._rules)
+            restrict.enter(self._isolation, limits, self._rules, _READABLE)
             restrict.limit_address_space(limits["address_space_bytes"] or limits["memory_bytes"])
             kernel.close_from(_LINK + 1)
             self._candidate.serve(_LINK)
