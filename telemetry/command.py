@@ -1,4 +1,4 @@
-"""`fimble telemetry`: merge what editors recorded, query it, and see what is missing."""
+"""`fimble telemetry`: merge what editors recorded, query it, and run experiments on it."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from fimble.clock import SystemClock
 from fimble.errors import InputError
 from fimble.paths import spool_dir, warehouse_dir
 from telemetry.doctor import examine, report_lines
+from telemetry.experiments import command as experiment
 from telemetry.merge import WAIT_S, MergeReport, merge
 from telemetry.reader import reading, single_query
+from telemetry.simulate import command as simulate
 from telemetry.tables import Format, write_csv, write_json, write_table
 from telemetry.texts import quoted
 from telemetry.warehouse import Warehouse
@@ -46,6 +48,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     sql.add_argument("--out", type=Path, metavar="FILE", help="write there, not to standard output")
     doctor = verbs.add_parser("doctor", help="say what was recorded and what is missing")
     doctor.add_argument("--json", action="store_true", help="print one JSON document")
+    experiment.add_arguments(
+        verbs.add_parser("experiment", help="plan, check and analyse experiments")
+    )
+    simulate.add_arguments(verbs.add_parser("simulate", help="make data with a known truth"))
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -62,6 +68,10 @@ def run(arguments: argparse.Namespace) -> int:
             _merge_if_possible(warehouse)
             with _one_message():
                 _sql(warehouse, arguments.query, Format(arguments.format), arguments.out)
+        case "experiment":
+            _experiment(warehouse, arguments)
+        case "simulate":
+            simulate.run(arguments)
         case _:
             _merge_if_possible(warehouse)
             _doctor(warehouse, as_json=arguments.json)
@@ -137,6 +147,18 @@ def _sql(warehouse: Warehouse, text: str, fmt: Format, out: Path | None) -> None
             part.replace(out)
         finally:
             part.unlink(missing_ok=True)
+
+
+def _experiment(warehouse: Warehouse, arguments: argparse.Namespace) -> None:
+    """Do what the verb of `fimble telemetry experiment` says."""
+    now_ms = SystemClock().wall_ms()
+    if arguments.verb == "list":
+        experiment.show_list(arguments, now_ms=now_ms)
+        return
+    experiment.read_checked(arguments.file)  # a wrong file is told before anything is merged
+    _merge_if_possible(warehouse)
+    with _one_message(), reading(spool_dir(), warehouse) as connection:
+        experiment.VERBS[arguments.verb](connection, arguments, now_ms=now_ms)
 
 
 def _write_file(connection: duckdb.DuckDBPyConnection, query: str, fmt: Format, path: Path) -> None:

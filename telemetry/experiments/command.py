@@ -147,6 +147,10 @@ def show_analysis(
     _print(analysis_lines(found))
 
 
+VERBS = {"plan": show_plan, "check": check, "analyse": show_analysis}
+"""The verbs that ask the warehouse."""
+
+
 def show_list(arguments: argparse.Namespace, *, now_ms: int) -> None:
     """Print the experiments of a folder.
 
