@@ -6,17 +6,19 @@ PEER := build/peers/datatrove
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 export HF_HUB_OFFLINE := 1
 export ORT_DISABLE_TELEMETRY := 1
+NPM := build/npm
+export NODE_PATH := $(CURDIR)/$(NPM)/node_modules
 
 .PHONY: demo test test-benchmarks spark-test check fix bench bench-corpus clean
 
 demo: $(VENV)/.analyst  ## ghost text from the shipped model, in real editor sessions
 	$(BIN)/python -m bench.demo
 
-test: $(VENV)/.dev  ## every test
+test: $(VENV)/.dev $(NPM)/.ready  ## every test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 BENCHMARKS ?= ../shared/benchmarks
-test-benchmarks: $(VENV)/.dev  ## the eval harness on whole benchmarks: every true answer, load, throughput
+test-benchmarks: $(VENV)/.dev $(NPM)/.ready  ## the eval harness on whole benchmarks: every true answer, load, throughput
 	FIMBLE_BENCHMARKS=$(abspath $(BENCHMARKS)) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m benchmarks --timeout 3600
 
 SPARK := build/spark
@@ -54,6 +56,13 @@ $(VENV)/.dev: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) --editable '.[dev]'
 	touch $@ $(VENV)/.analyst
+
+# Tests of TypeScript say that they are left out where there is no npm.
+$(NPM)/.ready: $(VENV)/.dev eval_harness/languages/typescript.py
+	mkdir -p $(NPM)
+	compiler=$$($(BIN)/python -c 'from eval_harness.languages.typescript import COMPILER_PACKAGE as p; print(p)') \
+		&& npm install --no-save --no-fund --no-audit --loglevel error --prefix $(NPM) $$compiler || true
+	touch $@
 
 # The peer needs an older xxhash than our constraints name.
 $(PEER)/.ready: pyproject.toml constraints.txt bench/corpus/datatrove.txt
