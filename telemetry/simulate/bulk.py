@@ -74,7 +74,8 @@ def _load_requests(db: duckdb.DuckDBPyConnection, requests: Requests) -> None:
         f"[{', '.join(repr(str(word)) for word in some)}][{name} + 1] as {name}"
         for name, some in words.items()
     )
-    db.execute(f"create or replace table drawn as select * replace ({named}) from given")
+    worded = f"select * replace ({named}) from given"  # noqa: S608 - our own words
+    db.execute(f"create or replace table drawn as {worded}")
     db.unregister("given")
 
 
@@ -87,13 +88,13 @@ def _write_day(
     )
     context = f"from drawn join users on user = number select {parameters}, drawn.*, users.*"
     started = (
-        f"{stored_events(())} union all by name "  # noqa: S608 - our own words
+        f"{stored_events(())} union all by name "
         f"from ({context}) select day, session_id, 0 as seq, "
         "'session_started' as ev, min(at_ms) - 1000 as ts_wall_ms, 0.0 as ts_mono_ms, editor, "
         "'1.0' as editor_version, '' as plugin_version, '0.1.0' as server_version, "
         "'keys' as level, user_key, 1 as key_epoch, team group by all"
     )
-    rows = f"{stored_requests(())} union all by name {query('simulated_requests')}"  # our own words
+    rows = f"{stored_requests(())} union all by name {query('simulated_requests')}"
     rows = rows.replace("$model_digest", repr(DIGEST)).replace("$model", repr(MODEL))
     db.execute(f"create or replace temp view simulated as {context}")
     name = f"{day}.1.parquet"
