@@ -22,6 +22,8 @@ from fimble.pages.plot import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from matplotlib.axes import Axes
+
     from training.vocabulary.comparison import Measured
 
 _INCHES_BY_LANGUAGE = 0.24
@@ -37,18 +39,16 @@ def by_language(measured: Sequence[Measured]) -> str:
     """
     order = sorted(measured[0].fits, key=lambda fit: fit.bytes_per_token)
     height = 1.0 + _INCHES_BY_LANGUAGE * len(order)
-    with canvas((7.5, height), bottom=0.55 / height, left=0.15) as (figure, axes):
+    with canvas((7.5, height), bottom=0.55 / height, left=0.13) as (figure, axes):
         for rank in reversed(range(len(measured))):
             of = {fit.language: fit.bytes_per_token for fit in measured[rank].fits}
             colour = _COLOURS[rank] if rank < len(_COLOURS) else MUTED
-            axes.plot(
-                [of[fit.language] for fit in order],
-                range(len(order)),
-                color=colour,
-                linestyle="",
-                marker="o" if rank < len(_COLOURS) else "|",
-                markersize=6 if rank < len(_COLOURS) else 7,
-            )
+            for row, fit in enumerate(order):
+                if rank < len(_COLOURS):
+                    _dot(axes, of[fit.language], row, colour)
+                else:
+                    ends = [row - 0.28, row + 0.28]
+                    axes.plot([of[fit.language]] * 2, ends, color=colour, lw=1.2)
         axes.set_yticks(range(len(order)), [fit.language for fit in order])
         axes.set_ylim(-0.7, len(order) - 0.3)
         axes.set_xlabel("bytes per token")
@@ -60,6 +60,11 @@ def by_language(measured: Sequence[Measured]) -> str:
             title="Bytes per token by language",
             description=f"{measured[0].name}: {description}. The table below has all numbers.",
         )
+
+
+def _dot(axes: Axes, x: float, y: float, colour: str) -> None:
+    """Draw a dot as a line without a length: markers are references, which the page has not."""
+    axes.plot([x, x], [y, y], color=colour, lw=7, solid_capstyle="round")
 
 
 def by_size(measured: Sequence[Measured]) -> str:
@@ -75,11 +80,11 @@ def by_size(measured: Sequence[Measured]) -> str:
         show(axes.xaxis, lambda value: f"{value / 1024:g}k")
         for rank, each in enumerate(measured):
             colour = _COLOURS[rank] if rank < len(_COLOURS) else MUTED
-            axes.plot(each.size, each.bytes_per_token, color=colour, marker="o", markersize=6)
+            _dot(axes, each.size, each.bytes_per_token, colour)
             axes.annotate(
                 each.name,
                 (each.size, each.bytes_per_token),
-                xytext=(6, -3),
+                xytext=(7, -3),
                 textcoords="offset points",
                 fontsize=9,
             )
