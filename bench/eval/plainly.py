@@ -76,7 +76,7 @@ def _typescript(problem: Problem, answer: str, place: Path) -> list[Command]:
     compiler = javascript.package("typescript")
     assert compiler is not None
     (place / "program.ts").write_text(problem.candidate(answer) + problem.tests)
-    flags = ("--target", "es2021", "--module", "commonjs", "--types", "")
+    flags = ("--target", "es2021", "--module", "commonjs")
     return [
         Command(argv=("node", str(compiler / "bin" / "tsc"), *flags, "program.ts")),
         Command(argv=("node", "program.js")),
