@@ -38,6 +38,8 @@ class Traffic:
     """Covariance of a user's residuals (numerator - ratio * denominator) between two days."""
     daily_variance: float
     """Variance of these residuals that is new each day."""
+    swing: float
+    """Mean square of a user's denominator on a day, over the mean product of two days."""
     is_share: bool
     """Whether each unit of the denominator adds 0 or 1 to the numerator."""
 
@@ -67,11 +69,14 @@ def traffic_of(num_ud: Floats, den_ud: Floats, *, is_share: bool) -> Traffic:
     squares = float((residual_ud**2).sum(axis=1).mean())
     of_sums = float((residual_ud.sum(axis=1) ** 2).mean())
     kept = max(0.0, (of_sums - squares) / (num_days * (num_days - 1)))
+    den_squares = float((den_ud**2).sum(axis=1).mean())
+    den_products = float((den_ud.sum(axis=1) ** 2).mean()) - den_squares
     return Traffic(
         ratio=ratio,
         mean_den=float(den_ud.mean()),
         kept_variance=kept,
         daily_variance=squares / num_days - kept,
+        swing=max(1.0, den_squares * (num_days - 1) / den_products),
         is_share=is_share,
     )
 
@@ -87,17 +92,17 @@ def standard_error(
     """
     num_days = design.num_days
     kept, daily = traffic.kept_variance, traffic.daily_variance
-    if design.is_adjusted and before_days:
-        known = kept / (kept + daily / before_days) if kept else 0.0
-        left = kept * (1 - known)
-    else:
-        left = kept
+    known = 0.0
+    if design.is_adjusted and before_days and kept:
+        known = kept / (kept + daily / before_days)
     both = 1 / weights[0] + 1 / weights[1]
     match design.unit:
         case Unit.USER:
-            variance = both * (left + daily / num_days) / design.num_users
+            variance = both * (kept * (1 - known) + daily / num_days) / design.num_users
         case Unit.USER_DAY:
-            variance = both * (left + daily) / (design.num_users * num_days)
+            # What is known of a user is taken off in proportion to the requests of the day.
+            left = max(kept + daily - kept * traffic.swing * known, 0.0)
+            variance = both * left / (design.num_users * num_days)
         case Unit.REQUEST:
             if not traffic.is_share:
                 return None
