@@ -65,7 +65,7 @@ def start_or_continue(
     Args:
         folder: The folder; made where it is missing.
         inputs: Everything that decides the answers, as JSON holds it.
-        problems: Content of `problems.jsonl`.
+        problems: Content of `problems.jsonl`; of a run that goes on, marks may be new.
         num_samples: Answers that each problem is to get; a later command may ask for more.
 
     Raises:
@@ -86,6 +86,8 @@ def start_or_continue(
             f"{folder} holds a run with other inputs: {'; '.join(differing)}. "
             "Choose another --out, or the command that started it"
         )
+    # The same problems; what is known about them may have grown.
+    write_whole(folder / PROBLEMS, problems)
     _write(folder, old, max(num_samples, int(old["num_samples"])))
 
 

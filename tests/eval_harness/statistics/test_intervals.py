@@ -133,7 +133,7 @@ def test_intervals_cover_the_truth_as_often_as_they_say() -> None:
         values = rng.random(300) < np.repeat(chances, 5)
         found = rate(list(values.astype(float)), groups)
         hits += found.low <= 0.08 <= found.high
-    assert 0.92 <= hits / 1000 <= 0.98  # naive Wilson over 300 covers about 80%
+    assert 0.92 <= hits / 1000 <= 0.98  # a plain Wilson interval covers 83%
 
 
 def test_quantiles_are_values_that_occur() -> None:
