@@ -121,7 +121,8 @@ def examination_of(problem: Problem) -> Examination:
     if "check" in names.bound and "check" not in names.read:
         tests = f"{tests}\ncheck({problem.entry_point})\n"
         names = _Names(names.bound, names.read | {"check", problem.entry_point})
-    open_names = set(names.read - names.bound - _BUILT_IN)
+    built_in = _BUILT_IN - {problem.entry_point}  # an answer may be called `sum`
+    open_names = set(names.read - names.bound - built_in)
     if open_names <= {problem.entry_point}:
         return Examination(tests, "", tuple(open_names))
     given = _given(problem)
@@ -137,14 +138,14 @@ def examination_of(problem: Problem) -> Examination:
         else:
             trusted.append(node)
             used = _names(ast.unparse(node))
-            open_names |= used.read - used.bound - _BUILT_IN
+            open_names |= used.read - used.bound - built_in
     trusted.sort(key=lambda node: node.lineno)
     source = "\n".join(map(ast.unparse, trusted))
     return Examination(tests, source, tuple(sorted(remote)))
 
 
 def _given(problem: Problem) -> dict[str, ast.stmt]:
-    """Return what stands complete in the prompt, at the top level, by name."""
+    """Return what stands complete in the prompt, at the top level, and all imports, by name."""
     before = problem.header + problem.prompt
     last_line = before.count("\n") + (0 if before.endswith("\n") or not before else 1)
     tree = _parse(problem.candidate(problem.canonical)) if problem.canonical is not None else None
@@ -152,19 +153,13 @@ def _given(problem: Problem) -> dict[str, ast.stmt]:
     found: dict[str, ast.stmt] = {}
     for node in tree.body:
         is_whole = node.end_lineno is not None and node.end_lineno <= last_line
-        if is_whole and isinstance(node, _DEFINITIONS):
+        if isinstance(node, _IMPORTS) or (is_whole and isinstance(node, _DEFINITIONS)):
             found |= dict.fromkeys(_bound(node), node)
     return found
 
 
-_DEFINITIONS = (
-    ast.Import,
-    ast.ImportFrom,
-    ast.FunctionDef,
-    ast.ClassDef,
-    ast.Assign,
-    ast.AnnAssign,
-)
+_IMPORTS = (ast.Import, ast.ImportFrom)
+_DEFINITIONS = (ast.FunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign)
 
 
 def _parse(source: str) -> ast.Module | None:

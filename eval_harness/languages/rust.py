@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -116,6 +117,7 @@ def _compile_job(program: RustProgram) -> Job:
         argv=(
             str(sysroot / "bin/rustc"),
             *_FLAGS,
+            *_linker(),
             *externs,
             "-o",
             "program",
@@ -134,6 +136,19 @@ def _sysroot() -> Path | None:
     """Return the folder of the compiler itself: `rustc` may be rustup's stand-in for it."""
     said = says("rustc", "--print", "sysroot")
     return Path(said) if said and (Path(said) / "bin/rustc").exists() else None
+
+
+@cache
+def _linker() -> tuple[str, ...]:
+    """Return the flag of a linker that jobs can run.
+
+    Jobs of a harness that is root are other users, who may read a toolchain in root's home but are
+    told by `access(2)`, which gcc asks for rustc's own linker, that they may not.
+    """
+    sysroot = _sysroot()
+    assert sysroot is not None
+    is_open = all(folder.stat().st_mode & stat.S_IXOTH for folder in sysroot.parents)
+    return () if is_open or os.geteuid() != 0 else ("-Clink-arg=-fuse-ld=bfd",)
 
 
 @cache
