@@ -81,6 +81,7 @@ class Outcomes:
             last_start=len(trail.text),
             requested_ms=requested_ms,
             served_ms=now_ms,
+            last_ms=now_ms,
         )
         return events
 
@@ -123,7 +124,7 @@ class Outcomes:
         if stands.startswith(live.text):
             return self._completed(live, now_ms)
         if step is Step.GREW and live.text.startswith(stands):
-            live.took(added)
+            live.took(added, now_ms)
             return []
         return self._end(document.uri, Outcome.REJECTED, now_ms)
 
@@ -141,7 +142,7 @@ class Outcomes:
         if live.last_start < len(live.origin):
             live.accept_last(len(live.origin))  # some editors run the command for every part
             return self._see(live, Source.EDITOR, now_ms)
-        live.took(live.text[len(live.origin) :])
+        live.took(live.text[len(live.origin) :], now_ms)
         live.accept_last(len(live.text))
         live.settling = Outcome.ACCEPTED
         self._taken.append(live.taken())
@@ -212,7 +213,7 @@ class Outcomes:
 
     def _completed(self, live: Suggestion, now_ms: float) -> Happened:
         """The whole text stands in the document: settle what that means."""
-        live.took(live.text[len(live.origin) :])
+        live.took(live.text[len(live.origin) :], now_ms)
         if live.origin.endswith(ACCEPTED):
             live.settling = Outcome.ACCEPTED
         elif ACCEPTED in live.origin:

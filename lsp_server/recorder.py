@@ -9,7 +9,7 @@ from fimble.events import Exposed, Opportunity, Resolved, Served, SessionStarted
 from lsp_server.outcomes import Outcomes, Rest
 from lsp_server.prompting import language_of
 from lsp_server.retention import Retention
-from lsp_server.trail import is_typed
+from lsp_server.trail import FLOW_MS, Between, is_typed
 from lsp_server.writing import Writing
 
 if TYPE_CHECKING:
@@ -195,7 +195,8 @@ class Recorder:
         rest = self._outcomes.rest_at(document.uri, edit.start)
         if rest is None or not edit.new or not rest.text.startswith(edit.new):
             return False
-        return not is_typed(edit.new, rest.text[len(edit.new) :])
+        head = document.head(edit.start)
+        return not is_typed(edit.new, Between(head, rest.text[len(edit.new) :], FLOW_MS))
 
     def _tick(self) -> None:
         self._timer = None

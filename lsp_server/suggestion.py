@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from fimble.events import AcceptKind, Outcome
 from lsp_server.documents import advanced
-from lsp_server.trail import Trail, is_typed
+from lsp_server.trail import ONE_WORD, Between, Trail, is_typed
 
 if TYPE_CHECKING:
     from lsp_server.documents import Place
 
 GIVEN, TYPED, ACCEPTED = "g", "t", "a"
-_ONE_WORD = re.compile(r"\s*(?:\w+|[^\w\s]+)\s*")
 
 
 class Taken(NamedTuple):
@@ -42,6 +40,8 @@ class Suggestion:
     served_ms: float
     last_start: int = 0
     """Where in `origin` the latest addition starts."""
+    last_ms: float
+    """When the text last grew; at first, when it was served."""
     shown_ms: float | None = None
     accepted_until: int = 0
     """The editor said that so many characters were accepted."""
@@ -62,14 +62,16 @@ class Suggestion:
         """How much each accepting step took."""
         return [self._kind(start, end) for start, end in self.steps]
 
-    def took(self, added: str) -> None:
+    def took(self, added: str, now_ms: float) -> None:
         """Note that `added` stands behind what stood already."""
         start = self.last_start = len(self.origin)
         end = start + len(added)
-        if is_typed(added, self.text[end:]):
+        between = Between(self.text[:start], self.text[end:], now_ms - self.last_ms)
+        self.last_ms = now_ms
+        if added and is_typed(added, between):
             self.origin += TYPED * len(added)
             self.accept_last(self.accepted_until)
-        else:
+        elif added:
             self.origin += ACCEPTED * len(added)
             self.steps.append((start, end))
 
@@ -107,7 +109,7 @@ class Suggestion:
         part = self.text[start:end]
         if end == len(self.text) and (start, end) == self.steps[0]:
             return AcceptKind.FULL
-        if _ONE_WORD.fullmatch(part):
+        if ONE_WORD.fullmatch(part):
             return AcceptKind.WORD
         ends_line = part.endswith("\n") or self.text[end : end + 1] in {"\n", ""}
         return AcceptKind.LINE if ends_line else AcceptKind.CHARS

@@ -7,6 +7,7 @@ along can be told from typing something else. It needs no cursor: editors report
 
 from __future__ import annotations
 
+import re
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 MAX_BATCH_CHARS = 3
 """So many keys may be reported at once: Neovim waits 150 ms, and ten keys a second are fast."""
+FLOW_MS = 250.0
+"""Who types goes on within so long; who accepts a word has read it first."""
+ONE_WORD = re.compile(r"\s*(?:\w+|[^\w\s]+)\s*")
 _CLOSED_BY_EDITORS = {"(": ")", "[": "]", "{": "}", '"': '"', "'": "'", "`": "`"}
 
 
@@ -112,14 +116,17 @@ class Trail:
         """Return an insertion behind the trail as if it stood at its end; empty if it cannot.
 
         Editors that compare old and new text report a character typed before an equal one as
-        inserted behind that one: both explain the change.
+        inserted behind that one, and a line that was begun before a line end as one inserted
+        behind it: both explain the change.
         """
         end = self.end
-        gap = edit.start.column - end.column
-        if edit.old or edit.start.line != end.line or gap > len(edit.new):
+        if edit.old or edit.start.line - end.line > edit.new.count("\n"):
             return ""
-        text = document.after(end, gap + len(edit.new))
-        return text[: len(edit.new)] if text[len(edit.new) :] == text[:gap] else ""
+        gap = document.between(end, edit.start)
+        if len(gap) > len(edit.new):
+            return ""
+        text = document.after(end, len(gap) + len(edit.new))
+        return text[: len(edit.new)] if text[len(edit.new) :] == gap else ""
 
 
 def _without_auto_closed(text: str, wanted: str) -> str:
@@ -129,21 +136,33 @@ def _without_auto_closed(text: str, wanted: str) -> str:
     return text[:-1] if wanted.startswith(text[:-1]) else text
 
 
-def is_typed(added: str, rest: str = "x") -> bool:
+class Between(NamedTuple):
+    """What surrounds an addition."""
+
+    before: str
+    """What stood before it."""
+    behind: str
+    """What was suggested behind it."""
+    pause_ms: float
+    """Since what came before it."""
+
+
+def is_typed(added: str, between: Between) -> bool:
     """Return whether `added`, which came in one edit, is what one hand writes.
 
     That is one character, a pair that the editor closes itself, a line end with the indentation
-    that the editor adds, or a few letters of a word: editors that wait for a pause before they
-    report send what was typed meanwhile in one edit. Who accepts a word takes it to its end.
-
-    Args:
-        added: What came.
-        rest: What was suggested behind it.
+    that the editor adds, or a few keys at once: editors that wait for a pause before they report
+    send what was typed meanwhile in one edit. Who accepts a part takes one whole word, or
+    all the rest.
     """
     if len(added) == 1 or added.isspace() or _CLOSED_BY_EDITORS.get(added[0]) == added[1:]:
         return True
-    is_cut_off = _is_word(rest[:1]) and all(map(_is_word, added))
-    return len(added) <= MAX_BATCH_CHARS and is_cut_off
+    if len(added) > MAX_BATCH_CHARS:
+        return False
+    is_cut_before = _is_word(between.before[-1:]) and _is_word(added[0])
+    is_cut_behind = _is_word(added[-1]) and _is_word(between.behind[:1])
+    is_part = ONE_WORD.fullmatch(added) is not None or not between.behind
+    return is_cut_before or is_cut_behind or not is_part or between.pause_ms < FLOW_MS
 
 
 def _is_word(char: str) -> bool:

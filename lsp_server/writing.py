@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fimble.events import TYPING_PERIOD_MS, Typing
-from lsp_server.trail import is_typed
+from lsp_server.trail import Between, is_typed
 
 if TYPE_CHECKING:
     from lsp_server.documents import Edit
@@ -55,7 +55,7 @@ class Writing:
             return
         if is_completion:
             counts.completed_chars += len(edit.new)
-        elif is_typed(edit.new):
+        elif is_typed(edit.new, Between("", "", pause_ms)):
             counts.inserted_chars += len(edit.new)
         else:
             counts.pasted_chars += len(edit.new)

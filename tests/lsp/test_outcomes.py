@@ -243,7 +243,7 @@ def test_a_bracket_that_the_editor_closes_is_typed_with_its_partner() -> None:
     editor = Editor().wait(300).write("f", "o", "o", "()")
     assert editor.outcomes.rest_at(URI, Place(0, 8)) == Rest("c0", "bar)")
     editor.outcomes.shortened(URI, "bar")
-    editor.edit((0, 8), (0, 8), "bar")
+    editor.wait(300).edit((0, 8), (0, 8), "bar")
     assert editor.end() == [(Outcome.ACCEPTED, Source.INFERRED, 3, 4)]
 
 

@@ -99,32 +99,32 @@ async def test_an_accepted_suggestion_leaves_its_events(
 async def test_typing_through_rejecting_and_leaving_are_told_apart(
     start: Start, tgi: TgiScript, spool: Path
 ) -> None:
-    tgi.answer = lambda _: ["abc", "\n"]
+    tgi.answer = lambda _: ["abcd e", "\n"]
     client = await start()
     client.open("\n\n\n\n")
     assert await client.items((0, 0))
     await shown(spool, 1)
-    for column, char in enumerate("abc"):
+    for column, char in enumerate("abcd e"):
         client.type((0, column), char)
     assert await client.items((1, 0))
     await shown(spool, 2)
     client.type((1, 0), "z")
     assert await client.items((2, 0))
     await shown(spool, 3)
-    client.type((2, 0), "ab")
-    client.type((2, 2), "!")
+    client.type((2, 0), "abcd")
+    client.type((2, 4), "!")
     assert await client.items((3, 0))
     await shown(spool, 4)
-    assert await client.items((2, 3))
+    assert await client.items((2, 5))
     client.notify("textDocument/didClose", {"textDocument": {"uri": _uri(client)}})
     assert await client.close() == 0
     by_outcome = sorted(resolved(spool))
     assert by_outcome == [
-        ("accepted_part", "inferred", 2, 0),
+        ("accepted_part", "inferred", 4, 0),
         ("moved_away", "inferred", 0, 0),
         ("not_shown", "inferred", 0, 0),
         ("rejected", "inferred", 0, 0),
-        ("typed_through", "inferred", 0, 3),
+        ("typed_through", "inferred", 0, 6),
     ]
 
 
