@@ -47,9 +47,7 @@ _RUN_LIMITS = Limits(
     memory_bytes=RUN_LIMITS.memory_bytes + 256 * MIB, address_space_bytes=_ADDRESS_SPACE_BYTES
 )
 _COMPILER_WALL_S = 60.0
-_MAIN_CLASS = re.compile(
-    r"\bclass\s+(\w+)(?:(?!\bclass\s).)*?\bstatic\s+(?:final\s+)?void\s+main\s*\(", re.DOTALL
-)
+_CLASS = re.compile(r"\b(?:class|record|enum|interface)\s+([A-Za-z_]\w*)")
 
 
 def make_judge(sandbox: Sandbox) -> ProgramJudge:
@@ -88,9 +86,6 @@ class _Java:
     def build(self, sandbox: Sandbox, problem: Problem, answer: str) -> Built | Verdict:
         """Compile a program: by the compiler that stays, else by one that is started for it."""
         text = problem.candidate(answer) + problem.tests
-        main = _MAIN_CLASS.findall(problem.tests) or _MAIN_CLASS.findall(text)
-        if not main:
-            return Verdict(State.COMPILE_ERROR, "no class has a `main`")
         try:
             built = self._ask(sandbox, text)
         except SandboxError:
@@ -98,7 +93,10 @@ class _Java:
             built = _compile_alone(sandbox, text)
         if isinstance(built, Verdict):
             return built
-        return Built(files=built.files, arguments=(main[-1],), took=built.took)
+        # An answer may have classes of its own; where to begin is not for it to say.
+        declared = _CLASS.findall(problem.tests) or _CLASS.findall(problem.header + problem.prompt)
+        classes = [name for name in dict.fromkeys(declared) if f"{name}.class" in built.files]
+        return Built(files=built.files, arguments=tuple(classes), took=built.took)
 
     def job(self, problem: Problem, built: Built) -> Job:  # noqa: ARG002 - all problems run alike
         """Return how a program is run: its source is not there."""

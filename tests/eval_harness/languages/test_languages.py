@@ -90,6 +90,19 @@ def test_go_tests_of_a_package_with_its_own_main_run(get_judge: GetJudge) -> Non
     assert judge.judge(problem, question.wrong).state is State.WRONG
 
 
+def test_java_tests_within_the_class_of_the_prompt_run(get_judge: GetJudge) -> None:
+    question = replace(
+        QUESTIONS["java"],
+        prompt="/* A class of its own. */\nclass Problem {\n    public static int f(int a) {\n",
+        tests="\n    public static void main(String[] args) { assert(f(1) == 2); }\n}\n",
+    )
+    judge, problem = get_judge("java"), question.problem("java")
+    assert judge.judge(problem, "return a + 1; }").state is State.PASSED
+    assert judge.judge(problem, "return a; }").state is State.WRONG
+    with_own_main = "return a; } static class Main { public static void main(String[] a) {} }"
+    assert judge.judge(problem, with_own_main).state is State.WRONG
+
+
 def test_rust_programs_with_a_main_run(get_judge: GetJudge) -> None:
     tests = "}\n\nfn main() {\n    let candidate = f;\n    assert_eq!(candidate(1), 2);\n}\n"
     question = replace(QUESTIONS["rust"], tests=tests, style=Style.PROGRAM)
