@@ -35,7 +35,8 @@ class Score(NamedTuple):
     states: dict[str, int]
     """Verdicts on the answers behind the metrics."""
     variants: dict[str, dict[str, Estimate]]
-    """The same with those problems, and without contaminated ones; only where that differs."""
+    """The same with those problems and without contaminated ones, where that differs; and by what
+    is missing (`Problem.variant`), where a suite asks in several ways."""
     warnings: tuple[str, ...]
 
 
@@ -74,6 +75,12 @@ def score(suite: str, language: str, results: Sequence[Result], num_samples: int
         variants["with_known_bad"] = metrics(results)
     if len(clean) < len(good):
         variants["without_contaminated"] = metrics(clean)
+    holes = sorted({result.problem.variant for result in good})
+    if len(holes) > 1:
+        variants |= {
+            name: metrics([result for result in good if result.problem.variant == name])
+            for name in holes
+        }
     states = Counter(_state(reply) for result in good for reply in result.replies)
     return Score(
         suite=suite,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from typing import TYPE_CHECKING
@@ -70,6 +71,20 @@ def test_contaminated_problems_are_counted_and_the_score_without_them_is_there(
     assert score.metrics["pass@1"].value == pytest.approx(2 / 6)
     assert score.variants["without_contaminated"]["pass@1"].value == 0.0
     assert score.variants["without_contaminated"]["pass@1"].num_problems == 4
+
+
+def test_suites_that_ask_in_several_ways_have_a_score_of_each(tmp_path: Path) -> None:
+    holes = ["line", "block", "line", "block", "line", "line"]
+    asked = [
+        Asked("toy", dataclasses.replace(problem, variant=hole))
+        for problem, hole in zip(problems(), holes, strict=True)
+    ]
+    states = {(name, 0): P if place in {0, 1, 3} else W for place, name in enumerate(ids())}
+    (score,) = scores(read_run(write_run(tmp_path / "run", asked, states)))
+    assert list(score.variants) == ["block", "line"]
+    assert score.variants["block"]["pass@1"][:1] == (1.0,)
+    assert score.variants["line"]["pass@1"].value == 0.25
+    assert score.variants["line"]["pass@1"].num_problems == 4
 
 
 def test_an_unfinished_run_says_what_is_missing(tmp_path: Path) -> None:
