@@ -169,7 +169,7 @@ def show_list(arguments: argparse.Namespace, *, now_ms: int) -> None:
         days = (each.start.isoformat(), each.stop.isoformat())
         rows.append((each.name, state, each.unit.value, arms, each.main_metric, *days, each.layer))
     if arguments.json:
-        _print_json([dict(zip(names, row, strict=True)) for row in rows])
+        _print_json({"experiments": [dict(zip(names, row, strict=True)) for row in rows]})
         return
     write_table(names, rows, sys.stdout)
 

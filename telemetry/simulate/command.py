@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fimble.clock import SystemClock
 from fimble.errors import InputError
 from fimble.experiments import read_experiment
 from fimble.files import write_json
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
     from telemetry.simulate.company import Simulation
 
-DEFAULT_START = date(2026, 9, 1)
 TRUTH_NAME = "truth.json"
 
 
@@ -111,9 +111,15 @@ def _simulation(arguments: argparse.Namespace) -> Simulation:
         raise InputError("--format parquet holds no exposures; leave out --experiment or --format")
     if experiment is None and (arguments.effect or arguments.slowdown != 1.0):
         raise InputError("--effect and --slowdown need an --experiment whose arms have them")
-    start = arguments.start or DEFAULT_START
+    today = datetime.fromtimestamp(SystemClock().wall_ms() / 1000, UTC).date()
+    start = arguments.start or today - timedelta(days=arguments.days)
     if arguments.start is None and experiment is not None:
         start = experiment.start - timedelta(days=experiment.before_days)
+    if start + timedelta(days=arguments.days) > today:
+        raise InputError(
+            f"{arguments.days} days from {start} on end after today, {today}; events of the future "
+            "are not believed. Give an earlier --start, an experiment that is over, or fewer --days"
+        )
     return Simulation(
         num_users=arguments.users,
         num_days=arguments.days,
