@@ -22,11 +22,9 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, NamedTuple
 
-import torch
-
 from fimble.config import from_table
 from fimble.errors import ConfigError, FimbleError
-from training.examples.shards import write_documents
+from training.examples.documents import write_documents
 from training.origin import ORIGIN_NAME
 from training.recipe import PretrainRecipe
 
@@ -114,6 +112,8 @@ def run_series(path: Path, out: Path) -> str:
 
 def _device_names() -> list[str]:
     """Return the devices that `CUDA_VISIBLE_DEVICES` may name; one empty name without any."""
+    import torch  # here, for the processes that an arm starts import this module again
+
     if visible := os.environ.get("CUDA_VISIBLE_DEVICES"):
         return visible.split(",")
     return [str(index) for index in range(torch.cuda.device_count())] or [""]

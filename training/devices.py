@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import torch
 import torch.distributed as dist
 
+from fimble.errors import ConfigError
+
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
@@ -47,24 +49,36 @@ class Devices:
         """Whether this process writes files."""
         return self.index == 0
 
-    def average_gradients(self, model: nn.Module) -> None:
-        """Replace each gradient by its mean over the devices, in one transfer."""
-        if self.count == 1:
-            return
+    def sum_gradients(self, model: nn.Module) -> list[Tensor]:
+        """Replace each gradient by its sum over the devices, in one transfer; return them."""
         gradients = [p.grad for p in model.parameters() if p.grad is not None]
+        if self.count == 1:
+            return gradients
         flat = torch.cat([gradient.flatten() for gradient in gradients])
         dist.all_reduce(flat)
-        flat /= self.count
         offset = 0
         for gradient in gradients:
             gradient.copy_(flat[offset : offset + gradient.numel()].view_as(gradient))
             offset += gradient.numel()
+        return gradients
 
     def sum(self, values: Tensor) -> Tensor:
         """Return the sum of a tensor over the devices."""
         if self.count > 1:
             dist.all_reduce(values)
         return values
+
+    def share(self, num_rows: int) -> int:
+        """Return how many of `num_rows` rows each device takes.
+
+        Raises:
+            ConfigError: They cannot be shared out.
+        """
+        if num_rows % self.count:
+            raise ConfigError(
+                f"batch.rows is {num_rows}; it must be a multiple of the {self.count} devices"
+            )
+        return num_rows // self.count
 
     def broadcast(self, value: float) -> float:
         """Return the first process's value: all must decide alike what follows from the clock."""

@@ -25,10 +25,11 @@ PEAK_FLOPS = {"H100": 989e12, "H200": 989e12, "A100": 312e12}
 
 
 class LossParts(NamedTuple):
-    """Sums of negative log-likelihood in nats, and how many tokens they cover."""
+    """Sums of negative log-likelihood in nats, and how many tokens they cover; each ()."""
 
-    weighted: Tensor
-    """() weighted mean over the batch: what is minimised."""
+    weighted_sum: Tensor
+    """What is minimised, once it is divided by the weight of all rows of the step."""
+    weight_sum: Tensor
     nll_sum: Tensor
     num_tokens: Tensor
     middle_nll_sum: Tensor
@@ -97,7 +98,9 @@ class TrainingForward:
             self._head = torch.compile(_head_nll, dynamic=False)
 
     def loss(self, ids_BT: Tensor, middle_weight: float) -> LossParts:
-        """Return the loss of next-token prediction on a batch of rows.
+        """Return the loss of next-token prediction on some rows of a step.
+
+        Sums, not means: so the loss of a step is the same however many passes and devices share it.
 
         Args:
             ids_BT: int64; padding is ignored as a target.
@@ -108,7 +111,8 @@ class TrainingForward:
         middle_BT = middle_mask(ids_BT)[:, 1:].float() * counted_BT
         weight_BT = counted_BT + (middle_weight - 1) * middle_BT
         return LossParts(
-            weighted=(nll_BT * weight_BT).sum() / weight_BT.sum(),
+            weighted_sum=(nll_BT * weight_BT).sum(),
+            weight_sum=weight_BT.sum(),
             nll_sum=(nll_BT * counted_BT).sum().detach(),
             num_tokens=counted_BT.sum(),
             middle_nll_sum=(nll_BT * middle_BT).sum().detach(),

@@ -48,6 +48,8 @@ class ModelShape:
                 f"num_attention_heads {self.num_attention_heads} is no multiple of "
                 f"num_key_value_heads {self.num_key_value_heads}"
             )
+        if self.context_tokens < 64:
+            raise ConfigError(f"context_tokens is {self.context_tokens}; it must be 64 or more")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +91,8 @@ class ExampleConfig:
     """Share of rearranged chunks cut to the window that the server would send, 0..1."""
     chunk_bytes: tuple[int, ...] = (6000, 4000, 2000)
     """Sizes of the chunks a document is cut into; one is drawn per chunk."""
+    shard_bytes: int = 16 << 20
+    """Text that is packed at a time; a process that does so holds some ten times as much."""
     spans: SpanMix = field(default_factory=SpanMix)
 
     def __post_init__(self) -> None:
@@ -106,6 +110,8 @@ class ExampleConfig:
                 raise ConfigError(f"{name} is {value}; it must lie in 0..1")
         if not self.chunk_bytes or min(self.chunk_bytes) < 64:
             raise ConfigError(f"chunk_bytes is {self.chunk_bytes}; sizes must be 64 or more")
+        if self.shard_bytes < 1 << 16:
+            raise ConfigError(f"shard_bytes is {self.shard_bytes}; it must be 65536 or more")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,6 +182,56 @@ class ValidationConfig:
     """Text for bits per byte."""
     cases_per_language: int = 100
     """Infilling cases of each kind; each is asked with its suffix and without."""
+    completions_per_language: int = 20
+    """Completions that are written out, and parsed in their file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GuardConfig:
+    """When a run takes steps back: at a loss that jumps, and at one that is no number.
+
+    Source: window and sigmas are those of OLMo-core's `SkipStepOptimizer`, with medians in place of
+    means; going back and leaving rows out is what PaLM did (Chowdhery et al. 2022,
+    arXiv:2204.02311, section 5.1).
+    """
+
+    window_steps: int = 128
+    """Steps before, whose losses say what is usual; judged from a quarter of them on."""
+    sigmas: float = 6.0
+    """Standard deviations above the median that are too much."""
+    patience_steps: int = 3
+    """Steps in a row that must lie above: one odd batch is no reason to go back."""
+    skip_before_steps: int = 2
+    """Steps before the first of those whose rows are left out as well: they may be the cause."""
+    snapshot_steps: int = 50
+    """Steps between two states that a run can go back to; two are kept, on the device."""
+    max_rollbacks: int = 5
+    """Times that a run goes back before it gives up."""
+
+    def __post_init__(self) -> None:
+        if min(self.window_steps, self.patience_steps, self.snapshot_steps) < 1:
+            raise ConfigError(f"guard is {self}; window, patience and snapshot must be 1 or more")
+        if self.snapshot_steps < self.patience_steps + self.skip_before_steps:
+            raise ConfigError(
+                f"guard.snapshot_steps is {self.snapshot_steps}; it must be "
+                f"{self.patience_steps + self.skip_before_steps} or more, patience_steps and "
+                "skip_before_steps together"
+            )
+        if min(self.skip_before_steps, self.max_rollbacks) < 0 or self.sigmas <= 0:
+            raise ConfigError(
+                f"guard is {self}; skip_before_steps and max_rollbacks must be 0 or more, "
+                "sigmas above 0"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartConfig:
+    """A run that begins with the weights of another one."""
+
+    run: Path
+    """Its folder, or one that `python -m training.compact` wrote."""
+    optimiser: bool = True
+    """Keep momentum and variance, where the folder has them; else a warm-up is needed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,13 +246,27 @@ class PretrainRecipe:
     """`tokenizer.json` of `fimble vocab train`."""
     seed: int = 0
     checkpoint_every_s: float = 120.0
+    """Seconds between checkpoints; the first state after that which is settled, is written."""
+    log_every_steps: int = 10
+    """Steps between lines of the log, after the first ten."""
     compile: bool = True
     """Compile the model; off for toy runs on a CPU."""
     jobs: int = 2
     """Processes that turn documents into rows."""
+    report_to: tuple[str, ...] = ()
+    """Trackers besides `log.jsonl`: tensorboard, wandb, mlflow, trackio."""
+    start: StartConfig | None = None
+    """None: fresh weights."""
     model: ModelShape = field(default_factory=ModelShape)
     examples: ExampleConfig = field(default_factory=ExampleConfig)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     batch: BatchConfig = field(default_factory=BatchConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
+    guard: GuardConfig = field(default_factory=GuardConfig)
+
+    def __post_init__(self) -> None:
+        if self.log_every_steps < 1 or self.jobs < 1:
+            raise ConfigError(
+                f"log_every_steps {self.log_every_steps} and jobs {self.jobs} must be 1 or more"
+            )

@@ -26,15 +26,15 @@ from fimble.fim import FimOrder, document_header, infill_prompt
 from training.examples.build import (
     END_ID,
     PAD_ID,
-    Document,
     document_rng,
     encode_parts,
     flat,
     load_tokenizer,
 )
 from training.examples.chunks import chunks
-from training.examples.shards import document_at, open_documents
+from training.examples.documents import Documents
 from training.examples.spans import line_span
+from training.parse_rate import ParseMeter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -42,8 +42,10 @@ if TYPE_CHECKING:
 
     from tokenizers import Tokenizer
     from torch import nn
+    from transformers import LlamaForCausalLM
 
     from fimble.fim import Part
+    from training.examples.documents import Document
     from training.recipe import ValidationConfig
 
 CHUNK_BYTES = 4000
@@ -67,19 +69,19 @@ def validation_rows(
     documents: Path, tokenizer_path: Path, config: ValidationConfig, *, context_tokens: int
 ) -> list[Row]:
     """Return the texts and cases to measure; the same for equal arguments."""
-    table = open_documents(documents)
+    held_out = Documents(documents)
     tokenizer = load_tokenizer(tokenizer_path)
-    order = document_rng(_SEED, 0, -1).permutation(table.num_rows)
+    order = document_rng(_SEED, 0, -1).permutation(len(held_out))
     text_bytes: dict[str, int] = defaultdict(int)
     cases: dict[str, int] = defaultdict(int)
     rows: list[Row] = []
     for doc_id in order:
-        language = table["language"][int(doc_id)].as_py()
+        language = held_out.language(int(doc_id))
         wants_text = text_bytes[language] < config.bytes_per_language
         wants_case = cases[language] < config.cases_per_language
         if not (wants_text or wants_case):
             continue
-        document = document_at(table, int(doc_id))
+        document = held_out[int(doc_id)]
         found = []
         if wants_text:
             found += list(_plain_rows(document, tokenizer))
@@ -135,6 +137,41 @@ def _infill_rows(document: Document, tokenizer: Tokenizer) -> Iterator[Row]:
             yield Row(group, document.language, ids, len(prompt), len(middle.encode()))
         if not wanted:
             return
+
+
+class Validation:
+    """All measurements of a run; made once, taken often."""
+
+    def __init__(
+        self,
+        documents: Path,
+        tokenizer_path: Path,
+        config: ValidationConfig,
+        *,
+        context_tokens: int,
+    ) -> None:
+        """Choose texts and places; the same for equal arguments.
+
+        Args:
+            documents: Held-out ones, from `write_documents`.
+            tokenizer_path: `tokenizer.json`.
+            config: How much to measure.
+            context_tokens: Of the model.
+        """
+        self._rows = validation_rows(
+            documents, tokenizer_path, config, context_tokens=context_tokens
+        )
+        self._newline_ids = newline_ids(load_tokenizer(tokenizer_path))
+        self._parse_meter = ParseMeter(documents, tokenizer_path, config)
+
+    def scores(self, model: LlamaForCausalLM) -> dict[str, float]:
+        """Return what `measure` gives, and the share of files that still parse."""
+        scores = measure(model, self._rows, vocab_newline_ids=self._newline_ids)
+        return scores | self._parse_meter.measure(model)
+
+    def close(self) -> None:
+        """End the process that parses."""
+        self._parse_meter.close()
 
 
 @torch.no_grad()

@@ -29,6 +29,7 @@ intermediate_size = 128
 num_hidden_layers = 2
 num_attention_heads = 2
 num_key_value_heads = 1
+context_tokens = 512
 [base.examples]
 chunk_bytes = [600]
 spans = {{ node = 0.5, line = 0.5 }}
@@ -41,6 +42,7 @@ rows = 2
 every_s = 1000000.0
 bytes_per_language = 1000
 cases_per_language = 2
+completions_per_language = 1
 [arms]
 base = {{}}
 adamw = {{ optimiser = {{ matrices = "adamw" }} }}
@@ -55,6 +57,7 @@ def write_toy(path: Path, corpus: Path | str, tokenizer: Path | str) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.e2e
+@pytest.mark.timeout(600)
 def test_a_series_trains_every_arm_shares_rows_and_ends_with_a_table(
     corpus: Path, tokenizer_path: Path, tmp_path: Path
 ) -> None:

@@ -15,12 +15,12 @@ from training.examples.build import (
     END_ID,
     MARK_IDS,
     MIDDLE_ID,
-    Document,
     document_rng,
     examples,
     load_tokenizer,
 )
 from training.examples.chunks import chunks
+from training.examples.documents import Document
 from training.examples.pack import pack
 from training.examples.spans import SpanKind, draw_span, line_span, node_span
 from training.recipe import ExampleConfig, SpanMix

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import os
+import random
 import signal
 import subprocess
 import sys
-import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,18 +14,37 @@ import torch
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
 
+from fimble.config import read_toml
+from fimble.errors import ConfigError
+from tests.training.toy_run import (
+    ENVIRONMENT,
+    POISON,
+    ROOT,
+    easy_corpus,
+    lines_of,
+    losses,
+    train,
+    train_on_two_devices,
+    write_recipe,
+)
+from training.devices import Devices
 from training.examples.build import END_ID, MIDDLE_ID, PAD_ID
-from training.examples.shards import write_documents
+from training.examples.documents import write_documents
+from training.guard import UnstableTrainingError
 from training.model import TrainingForward, flops_per_token, middle_mask, new_model
 from training.optimiser import Optimisers, is_over, lr_factor
+from training.pretrain import pretrain
+from training.progress import load_checkpoint
 from training.recipe import (
     MatrixOptimiser,
     ModelShape,
     OptimiserConfig,
+    PretrainRecipe,
     ScheduleConfig,
     ScheduleUnit,
     ValidationConfig,
 )
+from training.seen import documents_of_step
 from training.validation import Row, measure, newline_ids, validation_rows
 
 if TYPE_CHECKING:
@@ -40,89 +58,109 @@ SHAPE = ModelShape(
     num_key_value_heads=1,
     context_tokens=256,
 )
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 
 
-def write_recipe(path: Path, corpus: Path, tokenizer: Path, *, steps: int) -> Path:
-    path.write_text(
-        f"""
-name = "toy"
-corpus = "{corpus}"
-tokenizer = "{tokenizer}"
-compile = false
-jobs = 1
-checkpoint_every_s = 0.0
-[model]
-hidden_size = 64
-intermediate_size = 128
-num_hidden_layers = 2
-num_attention_heads = 2
-num_key_value_heads = 1
-context_tokens = 256
-[examples]
-chunk_bytes = [600, 300]
-[schedule]
-unit = "steps"
-total = {steps}
-warmup_steps = 3
-[batch]
-rows = 8
-micro_rows = 4
-[validation]
-every_s = 1000000.0
-bytes_per_language = 3000
-cases_per_language = 4
-"""
-    )
-    return path
+@pytest.fixture(scope="module")
+def recipe(tokenizer_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recipe whose thirteenth step meets a document that no model can learn."""
+    folder = tmp_path_factory.mktemp("poisoned")
+    corpus = easy_corpus(folder / "corpus", is_poisoned=True)
+    return write_recipe(folder / "toy.toml", corpus, tokenizer_path, steps=22, top="seed = 2")
 
 
-def train_command(recipe: Path, out: Path) -> list[str]:
-    return [sys.executable, "-m", "training.pretrain", str(recipe), str(out)]
-
-
-def losses(out: Path) -> dict[int, float]:
-    lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
-    return {line["step"]: line["loss"] for line in lines if "loss" in line}
+@pytest.fixture(scope="module")
+def whole(recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run of that recipe, from beginning to end without a break."""
+    out = tmp_path_factory.mktemp("whole")
+    pretrain(read_toml(PretrainRecipe, recipe), out)
+    return out
 
 
 @pytest.mark.slow
 @pytest.mark.e2e
-def test_a_killed_run_resumes_to_the_very_same_weights(
-    corpus: Path, tokenizer_path: Path, tmp_path: Path
+@pytest.mark.timeout(600)
+def test_a_killed_run_resumes_to_the_very_same_weights_losses_and_records(
+    recipe: Path, whole: Path, tmp_path: Path
 ) -> None:
-    recipe = write_recipe(tmp_path / "toy.toml", corpus, tokenizer_path, steps=12)
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    subprocess.run(train_command(recipe, whole), env=ENVIRONMENT, check=True)
-    with subprocess.Popen(train_command(recipe, killed), env=ENVIRONMENT) as process:
-        while process.poll() is None and max(_steps(killed), default=0) < 5:
-            time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
+    killed = tmp_path / "killed"
+    reading = random.SystemRandom().randrange(40, 240)
+    command = [sys.executable, "-m", "tests.training.killed_run", recipe, killed, str(reading)]
+    process = subprocess.run(command, env=ENVIRONMENT, cwd=ROOT, check=False)
+    assert process.returncode == -signal.SIGKILL
     assert not (killed / "model").exists()
-    subprocess.run(train_command(recipe, killed), env=ENVIRONMENT, check=True)
+    train(recipe, killed)
     expected = load_file(whole / "model" / "model.safetensors")
     actual = load_file(killed / "model" / "model.safetensors")
-    assert all(torch.equal(expected[name], actual[name]) for name in expected)
-    assert losses(killed)[10] == losses(whole)[10]
-    assert losses(whole)[10] < losses(whole)[1] - 0.2
+    assert all(torch.equal(expected[name], actual[name]) for name in expected), reading
+    assert losses(killed) == losses(whole), f"killed at reading {reading} of the clock"
+    assert (killed / "steps.bin").read_bytes() == (whole / "steps.bin").read_bytes()
+    assert (killed / "spikes.jsonl").read_bytes() == (whole / "spikes.jsonl").read_bytes()
 
 
-def _steps(out: Path) -> list[int]:
-    return list(losses(out)) if (out / "log.jsonl").exists() else []
+def test_a_poisoned_step_is_undone_named_and_left_out(whole: Path) -> None:
+    (spike,) = lines_of(whole / "spikes.jsonl")
+    assert (spike["first_step"], spike["last_step"], spike["went_back_to"]) == (13, 13, 8)
+    left_out = {each["step"]: {d["path"] for d in each["documents"]} for each in spike["left_out"]}
+    assert sorted(left_out) == [12, 13]
+    assert POISON not in left_out[12]
+    assert POISON in left_out[13]
+    seen = [documents_of_step(whole, step) for step in range(1, 23)]
+    assert not any(document["path"] == POISON for step in seen for document in step.documents)
+    assert [step for step, _ in losses(whole)] == list(range(1, 23))
+    assert losses(whole)[-1][1] < losses(whole)[0][1] / 3
+    starts = [each.row for each in seen]
+    assert starts == [4 * n for n in range(11)] + [4 * n for n in range(13, 24)]
 
 
 @pytest.mark.slow
 @pytest.mark.e2e
-def test_two_processes_train_as_one_does(
-    corpus: Path, tokenizer_path: Path, tmp_path: Path
+@pytest.mark.timeout(600)
+def test_two_devices_train_as_one_does_and_go_back_as_one_does(
+    recipe: Path, whole: Path, tmp_path: Path
 ) -> None:
-    recipe = write_recipe(tmp_path / "toy.toml", corpus, tokenizer_path, steps=4)
-    one, two = tmp_path / "one", tmp_path / "two"
-    subprocess.run(train_command(recipe, one), env=ENVIRONMENT, check=True)
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command = [*torchrun, "--nproc-per-node", "2", *train_command(recipe, two)[1:]]
-    subprocess.run(command, env=ENVIRONMENT, check=True)
-    assert losses(two) == pytest.approx(losses(one), rel=1e-6)
+    two = tmp_path / "two"
+    train_on_two_devices(recipe, two)
+    assert losses(two) == [(step, pytest.approx(loss, rel=2e-3)) for step, loss in losses(whole)]
+    assert (two / "steps.bin").read_bytes() == (whole / "steps.bin").read_bytes()
+    spikes = [lines_of(out / "spikes.jsonl")[0]["left_out"] for out in (two, whole)]
+    assert spikes[0] == spikes[1]
+
+
+def test_rows_that_cannot_be_shared_out_are_refused() -> None:
+    devices = Devices(device=torch.device("cpu"), index=0, count=3, control=None)
+    assert devices.share(12) == 4
+    with pytest.raises(ConfigError, match=r"batch.rows is 128; it must be a multiple of the 3"):
+        devices.share(128)
+
+
+@pytest.mark.slow
+def test_a_loss_that_is_no_number_ends_the_run_and_spoils_no_checkpoint(
+    recipe: Path, tmp_path: Path
+) -> None:
+    wild = read_toml(PretrainRecipe, recipe)
+    wild = replace(
+        wild,
+        optimiser=replace(wild.optimiser, muon_lr=1e30),
+        guard=replace(wild.guard, max_rollbacks=2),
+    )
+    with pytest.raises(UnstableTrainingError, match=r"is nan.* went back 2 times already"):
+        pretrain(wild, tmp_path)
+    spikes = lines_of(tmp_path / "spikes.jsonl")
+    assert [spike["went_back_to"] for spike in spikes] == [0, 0, None]
+    assert {spike["loss"] for spike in spikes} == {"nan"}
+    assert not (tmp_path / "model").exists()
+    snapshot, ledger = load_checkpoint(tmp_path / "checkpoint.pt", "cpu")
+    assert all(bool(weight.isfinite().all()) for weight in snapshot.weights.values())
+    assert len(ledger.targets) == 2
+
+
+def test_a_run_does_not_go_on_under_another_recipe(
+    recipe: Path, whole: Path, tmp_path: Path
+) -> None:
+    changed = tmp_path / "changed.toml"
+    changed.write_text(recipe.read_text().replace("chunk_bytes = [200]", "chunk_bytes = [100]"))
+    with pytest.raises(ConfigError, match=r"examples.chunk_bytes = \[200\]; now it is \[100\]"):
+        pretrain(read_toml(PretrainRecipe, changed), whole)
 
 
 def test_the_loss_of_training_is_that_of_transformers() -> None:
@@ -133,7 +171,7 @@ def test_the_loss_of_training_is_that_of_transformers() -> None:
     with torch.no_grad():
         ours = TrainingForward(model, is_compiled=False).loss(ids_BT, 1.0)
         theirs = model(input_ids=ids_BT, labels=ids_BT).loss
-    assert float(ours.weighted) == pytest.approx(float(theirs), rel=1e-5)
+    assert float(ours.weighted_sum / ours.weight_sum) == pytest.approx(float(theirs), rel=1e-5)
     assert int(ours.num_tokens) == 3 * 39
 
 
@@ -148,7 +186,7 @@ def test_middles_are_weighted_and_padding_is_ignored() -> None:
     assert int(parts.num_middle_tokens) == 2
     nll = [-float(logprobs[place, row[place + 1]]) for place in range(4)]
     expected = (nll[0] + nll[1] + 3 * nll[2] + 3 * nll[3]) / 8
-    assert float(parts.weighted) == pytest.approx(expected, rel=1e-5)
+    assert float(parts.weighted_sum / parts.weight_sum) == pytest.approx(expected, rel=1e-5)
 
 
 def test_the_middle_mask_covers_middles_with_their_end_and_nothing_else() -> None:

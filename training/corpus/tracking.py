@@ -36,11 +36,11 @@ EXPERIMENT = "fimble-corpus"
 ARTIFACTS = ("card.json", "report.html", "ATTRIBUTION.md")
 
 # MLflow's own defaults retry for minutes; usage data of a company's corpora goes to nobody.
-_DEFAULTS = {
+MLFLOW_DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
 }
-_ALWAYS = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+MLFLOW_ALWAYS = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
 
 
 class Run(NamedTuple):
@@ -72,7 +72,7 @@ def record(card: Card, out: Path, recipe: Path | str, *, limit_s: float = LIMIT_
     if uri is None:
         return False
     run = run_of(card, out, recipe)
-    environment = {**_DEFAULTS, **os.environ, **_ALWAYS, "MLFLOW_TRACKING_URI": uri}
+    environment = {**MLFLOW_DEFAULTS, **os.environ, **MLFLOW_ALWAYS, "MLFLOW_TRACKING_URI": uri}
     reason = _log_run(run, environment, limit_s)
     if reason is not None:
         _LOG.warning("the build is not tracked: %s", reason)

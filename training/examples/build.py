@@ -14,30 +14,20 @@ from tokenizers import Tokenizer
 
 from fimble.context import WindowBudget, window
 from fimble.fim import FIMBLE, SPECIAL_TOKENS, FimOrder, Mark, Part, document_header, infill_prompt
-from training.examples.chunks import chunks
+from training.examples.chunks import chunks, halfway
 from training.examples.spans import SpanKind, draw_span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from training.examples.documents import Document
     from training.recipe import ExampleConfig
 
 MARK_IDS: dict[Mark, int] = {mark: SPECIAL_TOKENS.index(FIMBLE.sentinel(mark)) for mark in Mark}
 END_ID = MARK_IDS[Mark.END]
 PAD_ID = MARK_IDS[Mark.PAD]
 MIDDLE_ID = MARK_IDS[Mark.MIDDLE]
-
-
-class Document(NamedTuple):
-    """One file of the corpus."""
-
-    doc_id: int
-    """Place in the corpus."""
-    project: str
-    path: str
-    language: str
-    text: str
 
 
 class Example(NamedTuple):
@@ -71,7 +61,9 @@ def examples(
     context_tokens: int,
     rng: np.random.Generator,
 ) -> Iterator[Example]:
-    """Yield the examples of one document.
+    """Yield the examples of one document, whole: together they hold all of its text.
+
+    A chunk that is too dense in tokens for a row is cut in two, and each half is drawn anew.
 
     Args:
         document: The file.
@@ -80,10 +72,20 @@ def examples(
         context_tokens: Length of a row, which no example exceeds.
         rng: From `document_rng`.
     """
+    # A path that fills a row would leave no room for what it is of.
+    is_short = len((document.path + document.project).encode()) <= context_tokens // 4
+    origin = document if is_short else document._replace(path="")
     for chunk in chunks(document.text, config.chunk_bytes, rng):
-        kind, parts, middle = _transform(chunk, document, config, rng)
-        ids = _encode(parts, middle, tokenizer=tokenizer, limit_tokens=context_tokens)
-        yield Example(document.doc_id, ids, kind)
+        rest = [chunk]
+        while rest:
+            text = rest.pop()
+            kind, parts, middle = _transform(text, origin, config, rng)
+            encoded = [*encode_parts(parts, tokenizer), _plain_ids(middle, tokenizer), [END_ID]]
+            if sum(map(len, encoded)) > context_tokens:
+                place = halfway(text)
+                rest += [text[place:], text[:place]]
+                continue
+            yield Example(document.doc_id, np.array(flat(encoded), dtype=np.uint16), kind)
 
 
 def _transform(
@@ -112,43 +114,15 @@ def _transform(
 def encode_parts(parts: Sequence[Part], tokenizer: Tokenizer) -> list[list[int]]:
     """Return the ids of each part; a mark is one id."""
     return [
-        [MARK_IDS[part]]
-        if isinstance(part, Mark)
-        else tokenizer.encode(part, add_special_tokens=False).ids
+        [MARK_IDS[part]] if isinstance(part, Mark) else _plain_ids(part, tokenizer)
         for part in parts
     ]
+
+
+def _plain_ids(text: str, tokenizer: Tokenizer) -> list[int]:
+    return tokenizer.encode(text, add_special_tokens=False).ids
 
 
 def flat(parts: Sequence[Sequence[int]]) -> list[int]:
     """Return the ids of all parts in one list."""
     return [token for part in parts for token in part]
-
-
-def _encode(
-    parts: tuple[Part, ...], middle: str, *, tokenizer: Tokenizer, limit_tokens: int
-) -> np.ndarray:
-    """Return the ids of prompt, middle and end token, cut to the limit at the far ends.
-
-    What is cut is the start of the prefix and the end of the suffix, never the middle; a middle
-    that fills a row alone loses its end and its end token.
-    """
-    encoded = encode_parts(parts, tokenizer)
-    tail = [*tokenizer.encode(middle, add_special_tokens=False).ids, END_ID]
-    excess = sum(map(len, encoded)) + len(tail) - limit_tokens
-    if excess > 0:
-        excess = _trim(encoded, parts, excess)
-    ids = flat(encoded) + tail
-    return np.array(ids[:limit_tokens], dtype=np.uint16)
-
-
-def _trim(encoded: list[list[int]], parts: tuple[Part, ...], excess: int) -> int:
-    """Shorten prefix and suffix, 3:1 as llama.cpp does, and return what is still too much."""
-    after = {part: n + 1 for n, part in enumerate(parts) if isinstance(part, Mark)}
-    if Mark.PREFIX not in after:
-        return excess
-    prefix, suffix = encoded[after[Mark.PREFIX]], encoded[after[Mark.SUFFIX]]
-    from_suffix = min(len(suffix), max(excess // 4, excess - len(prefix)))
-    from_prefix = min(len(prefix), excess - from_suffix)
-    del prefix[:from_prefix]
-    del suffix[len(suffix) - from_suffix :]
-    return excess - from_prefix - from_suffix

@@ -29,6 +29,13 @@ def chunks(text: str, sizes_bytes: Sequence[int], rng: np.random.Generator) -> I
         rest = rest[cut:]
 
 
+def halfway(text: str) -> int:
+    """Return where to cut a text of two characters or more in two: at a line end, if it has one."""
+    middle = len(text) // 2
+    newline = text.rfind("\n", 0, middle)
+    return newline + 1 if newline > 0 else middle
+
+
 def _cut(text: str, limit_bytes: int) -> int:
     """Return the length in characters of the first chunk."""
     head = text[:limit_bytes]
