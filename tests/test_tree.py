@@ -23,7 +23,7 @@ MAX_FILE_LINES, MAX_FUNCTION_LINES = 400, 60
 
 UNITS = re.compile(
     r"(^num_\w+|^(seq|v|line|column|character|seed|bucket|number|port|start|end|index)"
-    r"|_(ms|s|bytes|tokens|chars|lines|columns|rate|share|version|id|logprob|count|size))$"
+    r"|_(ms|s|days|bytes|tokens|chars|lines|columns|rate|share|version|id|logprob|count|size))$"
 )
 UNITLESS = {
     # fimble.engine: words of TGI's API
@@ -32,6 +32,14 @@ UNITLESS = {
     # fimble.events: a probability, and the number of a key, under the names that everybody uses
     "propensity",
     "key_epoch",
+    # fimble.experiments: shares of the units, sizes and levels under their names in statistics
+    "weight",
+    "minimal_effect",
+    "max_worse",
+    "alpha",
+    "power",
+    "layer_start",
+    "layer_end",
     # fimble.settings: counts of things that the name says
     "threads",
 }

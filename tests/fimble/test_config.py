@@ -6,7 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fimble.config import from_table, read_toml
@@ -130,6 +130,7 @@ JSON = st.recursive(
 )
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # slow on a busy machine, that is all
 @given(st.dictionaries(st.sampled_from(["engine", "completion", "telemetry", "eval"]), JSON))
 def test_whatever_an_editor_sends_is_taken_or_refused_with_a_message(
     options: dict[str, object],

@@ -9,7 +9,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
-from fimble.events import Event, Shown, Source
+from fimble.events import SCHEMA_VERSION, Event, Shown, Source
 from fimble.spool import CLOSED_SUFFIX, OPEN_SUFFIX
 from lsp_server.outbox import Outbox
 from tests.stand_ins.lsp_client import events_in
@@ -44,7 +44,7 @@ def test_a_line_is_the_shared_record(tmp_path: Path) -> None:
     assert path.name == f"s-0{CLOSED_SUFFIX}"
     first, last = path.read_text().splitlines()
     assert json.loads(first) == {
-        "v": 1,
+        "v": SCHEMA_VERSION,
         "ev": "shown",
         "session_id": "s",
         "seq": 0,

@@ -17,7 +17,7 @@ from lsp_server.cache import BEFORE_CHARS, AnswerCache, Answered, Around
 from lsp_server.documents import Document, Place, Range
 from lsp_server.logs import without_code
 from lsp_server.prompting import language_of, project_path, query_for, spot_at
-from lsp_server.trail import Step, Trail, is_typed
+from lsp_server.trail import Between, Step, Trail, is_typed
 
 UTF32 = PositionEncoding.UTF32
 
@@ -68,7 +68,8 @@ def _place(document: Document, offset: int) -> Place:
     [("a", True), ("()", True), ("\n    ", True), ("    ", True), ("ab", False), ("\n  x", False)],
 )
 def test_what_one_key_writes_is_typed(added: str, expected: object) -> None:
-    assert is_typed(added) is expected
+    behind = "" if "\n" in added else " + 1"
+    assert is_typed(added, Between(before="x = ", behind=behind, pause_ms=5000.0)) is expected
 
 
 def test_an_answer_is_found_for_the_same_text_and_for_text_typed_along_it() -> None:

@@ -41,7 +41,7 @@ def test_a_segment_moves_from_the_spool_into_the_file_of_its_day(store: Store) -
         num_events=num_events,
         sessions="2026-09-01.1.parquet",
         requests="2026-09-01.1.parquet",
-        num_requests=3,
+        num_requests=5,
     )
     assert manifest.days == {"2026-09-01": day}
     entry = manifest.segments["s-0.jsonl"]

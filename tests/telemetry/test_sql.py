@@ -227,7 +227,7 @@ def test_nothing_recorded_yet_is_no_error(telemetry: Run, data: Path) -> None:
 def test_merge_says_what_it_did(telemetry: Run, data: Path) -> None:
     lines = lines_of(session(1, seed=0), "c")
     lines[1] = b"damaged\n"
-    lines[2] = lines[2].replace(b'"v": 1', b'"v": 99')
+    lines[2] = lines[2].replace(b'"v": 2', b'"v": 99')
     (data / "spool" / "c-0.jsonl.open").write_bytes(b"".join([*lines, lines[0], lines[0][:10]]))
     result = telemetry("merge")
     assert result.stdout.splitlines() == [
@@ -252,7 +252,8 @@ def test_doctor_says_what_is_missing_of_each_session(telemetry: Run, data: Path)
         f"warehouse    {data / 'warehouse'}",
         "sessions     3, 1 of them open or killed",
         "open now     0 segments",
-        f"completions  {10 + 3}",
+        "requests     12 answered, 6 not",
+        "clock        set or stopped during 0 sessions",
         f"events       {total - 2} of {total}: 2 lost ({2 / total:.2%})",
         "torn lines   0",
         "kept aside   0 damaged lines, 0 events of another release",

@@ -198,7 +198,7 @@ for path in ("/proc/sysrq-trigger", "/proc/sys/kernel/core_pattern", "/proc/self
     refused(path, open, path, "r+b")
 """,
     "files of the host": """
-for path in (HOST["secret"], "/etc/shadow", "/root/.bashrc", "/root/.ssh/id_rsa", "/proc/kcore",
+for path in (HOST["secret"], "/etc/shadow", "/etc/gshadow", "/var/spool/cron/root", "/proc/kcore",
              "/var/log/dpkg.log", HOST["tests"]):
     refused(path, open, path)
 for path in (HOST["folder"], "/root", "/home", "/var"):
