@@ -50,6 +50,7 @@ class Verb(NamedTuple):
 VERBS: dict[str, Verb] = {
     "lsp": Verb("lsp_server.command", "run the language server on standard input and output"),
     "serve": Verb("lsp_server.serving.command", "run the embedded engine behind TGI's HTTP API"),
+    "ship": Verb("lsp_server.shipping.command", "send recorded segments to the collector"),
     "complete": Verb("lsp_server.complete", "print one completion at FILE:LINE:COLUMN"),
     "corpus": Verb("training.corpus.command", "turn sources into a clean corpus", "corpus"),
     "vocab": Verb("training.vocabulary.command", "train and measure vocabularies", "train"),

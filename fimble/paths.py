@@ -46,6 +46,11 @@ def spool_dir() -> Path:
     return data_dir() / "spool"
 
 
+def content_dir() -> Path:
+    """Return the folder of code snippets that users let be recorded for training."""
+    return data_dir() / "content"
+
+
 def warehouse_dir() -> Path:
     """Return the folder of merged events and `fimble.duckdb`."""
     return data_dir() / "warehouse"

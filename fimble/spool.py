@@ -9,6 +9,14 @@ never changes again. So an open segment whose lock is free belongs to a process 
 
 from __future__ import annotations
 
+import os
+from typing import TYPE_CHECKING
+
+from fimble.locks import try_lock
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
 CLOSED_SUFFIX = ".jsonl"
 OPEN_SUFFIX = ".jsonl.open"
 
@@ -21,3 +29,43 @@ def segment_name(session_id: str, number: int) -> str:
 def closed_name(name: str) -> str:
     """Return the name that a segment has once it is closed."""
     return name.removesuffix(".open")
+
+
+def session_of(name: str) -> str:
+    """Return the session that a segment of this name belongs to."""
+    return name.rpartition("-")[0]
+
+
+def closed_segments(spool: Path) -> list[Path]:
+    """Return the segments that nobody writes any more, in the order of their names."""
+    return sorted(spool.glob(f"*{CLOSED_SUFFIX}"))
+
+
+def adopt_orphans(spool: Path) -> int:
+    """Close the segments whose writers died, and return how many."""
+    return sum(_adopt(path) for path in sorted(spool.glob(f"*{OPEN_SUFFIX}")))
+
+
+def _adopt(path: Path) -> bool:
+    """Rename an open segment if its lock is free, and say whether it was."""
+    try:
+        descriptor = os.open(path, os.O_RDWR)
+    except OSError:  # closed by its writer just now, or not ours
+        return False
+    try:
+        if not try_lock(descriptor) or not _is_at(path, descriptor):
+            return False
+        path.rename(path.with_name(closed_name(path.name)))
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    """Return whether the file we locked still has this name."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False

@@ -9,26 +9,23 @@ import asyncio
 import logging
 from importlib.metadata import version
 from typing import TYPE_CHECKING, cast
-from uuid import uuid4
 
 from lsprotocol import types
 from pygls.lsp.server import LanguageServer
 from pygls.protocol import JsonRPCNotification, default_converter
 
 from fimble.clock import SystemClock
-from fimble.errors import ConfigError, InputError
+from fimble.errors import ConfigError
 from fimble.events import Trigger
-from fimble.identity import NOBODY, current_identity, user_name
-from fimble.paths import spool_dir, state_dir
-from fimble.settings import Settings, TelemetryLevel, load_settings, with_client_options
+from fimble.settings import Settings, load_settings, with_client_options
 from fimble.text import Position, PositionEncoding, to_lf
 from lsp_server.backend import Backend
-from lsp_server.documents import Documents, Range
+from lsp_server.documents import Range
 from lsp_server.logs import OUR_LOGGER
 from lsp_server.offers import Selected
-from lsp_server.outbox import Outbox
-from lsp_server.recorder import Recorder
+from lsp_server.recording import start_recording
 from lsp_server.session import Client, Request, Session
+from lsp_server.shipping.beside import start_beside
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,9 +34,8 @@ if TYPE_CHECKING:
     from pygls.server import ServerErrors
 
     from fimble.clock import Clock
-    from fimble.identity import Identity
-    from fimble.settings import TelemetrySettings
     from lsp_server.offers import Item
+    from lsp_server.outbox import Outbox
 
 ACCEPTED_COMMAND = "fimble.accepted"
 EXPLAIN_COMMAND = "fimble.explain"
@@ -60,6 +56,8 @@ class FimbleServer(LanguageServer):
         self.clock = clock
         self.session: Session | None = None
         self.outbox: Outbox | None = None
+        self.is_shipped = False
+        """Whether segments go to a collector."""
         self.messages: list[str] = []
         """What to tell the user as soon as the editor listens."""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -139,15 +137,10 @@ def initialize(ls: FimbleServer, params: types.InitializeParams) -> None:
     """Make the session; the capabilities follow from what is registered."""
     settings = _settings(ls, params.initialization_options)
     client = _client(ls, params)
-    level = settings.telemetry.level
-    is_recorded = level is not TelemetryLevel.OFF
-    ls.outbox = Outbox(spool_dir() if is_recorded else None, session_id=uuid4().hex, clock=ls.clock)
-    recorder = Recorder(
-        ls.outbox,
-        documents=Documents(client.encoding),
-        clock=ls.clock,
-        shown_after_ms=settings.completion.shown_after_ms,
-    )
+    recording = start_recording(settings, client, clock=ls.clock, server_version=ls.version)
+    ls.outbox, recorder = recording.outbox, recording.recorder
+    ls.messages += recording.messages
+    ls.is_shipped = recording.is_shipped
     ls.session = Session(
         client,
         settings,
@@ -155,13 +148,6 @@ def initialize(ls: FimbleServer, params: types.InitializeParams) -> None:
         recorder=recorder,
         editor=ls,
         clock=ls.clock,
-    )
-    has_key = level in {TelemetryLevel.KEYS, TelemetryLevel.CONTENT}
-    recorder.started(
-        editor=(client.name, client.version),
-        server_version=ls.version,
-        settings=settings.telemetry,
-        identity=_identity(ls, settings.telemetry) if has_key else NOBODY,
     )
     inline = (
         params.capabilities.text_document and params.capabilities.text_document.inline_completion
@@ -177,6 +163,8 @@ def initialized(ls: FimbleServer, _: types.InitializedParams) -> None:
         ls.show_error(message)
     ls.messages.clear()
     ls.in_background(asyncio.create_task(ls.open_session.warm_up()))
+    if ls.is_shipped:
+        ls.in_background(asyncio.create_task(asyncio.to_thread(start_beside)))
 
 
 async def shutdown(ls: FimbleServer, _: None) -> None:
@@ -315,15 +303,6 @@ def _settings(ls: FimbleServer, options: object) -> Settings:
     except ConfigError as error:
         ls.messages.append(f"Fimble: {error}")
         return settings
-
-
-def _identity(ls: FimbleServer, settings: TelemetrySettings) -> Identity:
-    """Return the user's pseudonym; nobody's where the key file cannot be used."""
-    try:
-        return current_identity(state_dir(), user_name(settings.user))
-    except (InputError, OSError) as error:
-        ls.messages.append(f"Fimble: telemetry goes on without a pseudonym: {error}")
-        return NOBODY
 
 
 def _client(ls: FimbleServer, params: types.InitializeParams) -> Client:

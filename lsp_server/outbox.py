@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from fimble.clock import Clock
 
 SEGMENT_BYTES = 1_000_000
+SEGMENT_S = 600.0
+"""A segment is closed after so long, so that the merger gets it while the session lasts."""
 QUEUE_EVENTS = 10_000
 CLOSE_TIMEOUT_S = 2.0
 Later = Callable[[], Event]
@@ -59,7 +61,7 @@ class Outbox:
         self._num_refused = 0
         self._is_closed = False
         self._queue: queue.Queue[tuple[Event | Later, Envelope] | None] = queue.Queue(queue_events)
-        self._segments = _Segments(folder, session_id, segment_bytes) if folder else None
+        self._segments = _Segments(folder, session_id, segment_bytes, clock) if folder else None
         self._thread: threading.Thread | None = None
 
     @property
@@ -107,7 +109,14 @@ class Outbox:
     def _write_all(self) -> None:
         """Write events as they come; the thread's body."""
         assert self._segments is not None
-        while (item := self._queue.get()) is not None:
+        while True:
+            try:
+                item = self._queue.get(timeout=SEGMENT_S)
+            except queue.Empty:  # what was recorded need not wait for the next event
+                self._segments.close()
+                continue
+            if item is None:
+                break
             event, envelope = item
             made = event() if callable(event) else event
             record = to_record(made, envelope)
@@ -118,8 +127,10 @@ class Outbox:
 class _Segments:
     """The segment files of one session; used by the writer thread only."""
 
-    def __init__(self, folder: Path, session_id: str, max_bytes: int) -> None:
+    def __init__(self, folder: Path, session_id: str, max_bytes: int, clock: Clock) -> None:
         self.num_dropped = 0
+        self._clock = clock
+        self._opened_ms = 0.0
         self._folder = folder
         self._session_id = session_id
         self._max_bytes = max_bytes
@@ -130,13 +141,18 @@ class _Segments:
     def append(self, line: bytes) -> None:
         """Append a whole line, or count it as dropped."""
         try:
-            if self._descriptor is not None and self._size_bytes + len(line) > self._max_bytes:
+            if self._descriptor is not None and self._is_over(len(line)):
                 self.close()
             if self._descriptor is None:
                 self._descriptor = self._open()
+                self._opened_ms = self._clock.monotonic_ms()
             self._write(self._descriptor, line)
         except OSError:
             self.num_dropped += 1
+
+    def _is_over(self, num_bytes: int) -> bool:
+        age_ms = self._clock.monotonic_ms() - self._opened_ms
+        return self._size_bytes + num_bytes > self._max_bytes or age_ms > SEGMENT_S * 1000
 
     def close(self) -> None:
         """Close the segment that is being written, if there is one."""

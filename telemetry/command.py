@@ -16,9 +16,12 @@ import duckdb
 from fimble.clock import SystemClock
 from fimble.errors import InputError
 from fimble.paths import spool_dir, warehouse_dir
+from fimble.settings import load_settings
+from telemetry.collector import command as collector
 from telemetry.doctor import examine, report_lines
 from telemetry.experiments import command as experiment
 from telemetry.merge import WAIT_S, MergeReport, merge
+from telemetry.privacy import command as privacy
 from telemetry.reader import reading, single_query
 from telemetry.simulate import command as simulate
 from telemetry.tables import Format, write_csv, write_json, write_table
@@ -48,6 +51,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     sql.add_argument("--out", type=Path, metavar="FILE", help="write there, not to standard output")
     doctor = verbs.add_parser("doctor", help="say what was recorded and what is missing")
     doctor.add_argument("--json", action="store_true", help="print one JSON document")
+    privacy.add_show_arguments(
+        verbs.add_parser("show", help="print exactly what is stored, an event a line")
+    )
+    privacy.add_forget_arguments(
+        verbs.add_parser("forget", help="delete what was recorded of a user, everywhere")
+    )
+    collector.add_arguments(
+        verbs.add_parser("collect", help="take segments from other machines, and merge them")
+    )
     experiment.add_arguments(
         verbs.add_parser("experiment", help="plan, check and analyse experiments")
     )
@@ -61,31 +73,26 @@ def run(arguments: argparse.Namespace) -> int:
         InputError: The SQL is wrong or would change something, or a file cannot be written.
     """
     warehouse = Warehouse(warehouse_dir())
-    match arguments.action:
-        case "merge":
-            _merge(warehouse, as_json=arguments.json)
-        case "sql":
-            _merge_if_possible(warehouse)
-            with _one_message():
-                _sql(warehouse, arguments.query, Format(arguments.format), arguments.out)
-        case "experiment":
-            _experiment(warehouse, arguments)
-        case "simulate":
-            simulate.run(arguments)
-        case _:
-            _merge_if_possible(warehouse)
-            _doctor(warehouse, as_json=arguments.json)
+    if arguments.action in _READING:
+        _merge_if_possible(warehouse)
+    _ACTIONS[arguments.action](warehouse, arguments)
     return 0
 
 
-def _merge(warehouse: Warehouse, *, as_json: bool) -> None:
+def _merge(warehouse: Warehouse, arguments: argparse.Namespace) -> None:
+    if url := load_settings().telemetry.collector_url:
+        raise InputError(
+            f"segments of this machine go to {url} (telemetry.collector_url), which merges them; "
+            "`fimble telemetry sql` shows those that wait"
+        )
     try:
         report = merge(spool_dir(), warehouse, SystemClock(), wait_s=WAIT_S)
     except (OSError, duckdb.Error) as error:
         raise InputError(f"cannot merge into {warehouse.folder}: {error}") from error
     if report is None:
         raise InputError(f"another process has been merging into {warehouse.folder} for {WAIT_S} s")
-    _say(json.dumps(dataclasses.asdict(report), indent=2) if as_json else _summary(report))
+    as_text = json.dumps(dataclasses.asdict(report), indent=2)
+    _say(as_text if arguments.json else _summary(report))
 
 
 def _summary(report: MergeReport) -> str:
@@ -106,9 +113,13 @@ def _summary(report: MergeReport) -> str:
 def _merge_if_possible(warehouse: Warehouse) -> None:
     """Merge, unless another process does or nothing can be written: reading works anyway.
 
+    Where segments go to a collector, they wait for that.
+
     Raises:
-        InputError: The warehouse is no folder.
+        InputError: The warehouse is no folder, or the configuration does not fit.
     """
+    if load_settings().telemetry.collector_url:
+        return
     try:
         merge(spool_dir(), warehouse, SystemClock(), wait_s=0.0)
     except (OSError, duckdb.Error) as error:
@@ -132,7 +143,12 @@ def _one_message() -> Iterator[None]:
         raise InputError(f"cannot write the result: {error}") from error
 
 
-def _sql(warehouse: Warehouse, text: str, fmt: Format, out: Path | None) -> None:
+def _sql(warehouse: Warehouse, arguments: argparse.Namespace) -> None:
+    with _one_message():
+        _answer(warehouse, arguments.query, Format(arguments.format), arguments.out)
+
+
+def _answer(warehouse: Warehouse, text: str, fmt: Format, out: Path | None) -> None:
     """Run a query and write its result."""
     if fmt is Format.PARQUET and out is None:
         raise InputError("--format parquet needs --out FILE")
@@ -183,11 +199,33 @@ def _rows(result: duckdb.DuckDBPyConnection) -> Iterator[Row]:
         yield from rows
 
 
-def _doctor(warehouse: Warehouse, *, as_json: bool) -> None:
+def _doctor(warehouse: Warehouse, arguments: argparse.Namespace) -> None:
     findings = examine(spool_dir(), warehouse)
-    lines = report_lines(findings)
-    _say(json.dumps(dataclasses.asdict(findings), indent=2) if as_json else "\n".join(lines))
+    as_text = json.dumps(dataclasses.asdict(findings), indent=2)
+    _say(as_text if arguments.json else "\n".join(report_lines(findings)))
+
+
+def _simulate(_: Warehouse, arguments: argparse.Namespace) -> None:
+    simulate.run(arguments)
+
+
+def _collect(_: Warehouse, arguments: argparse.Namespace) -> None:
+    collector.run(arguments)
 
 
 def _say(text: str) -> None:
     sys.stdout.write(f"{text}\n")
+
+
+_READING = frozenset({"sql", "doctor"})
+"""These merge first."""
+_ACTIONS = {
+    "merge": _merge,
+    "sql": _sql,
+    "doctor": _doctor,
+    "experiment": _experiment,
+    "simulate": _simulate,
+    "show": privacy.show,
+    "forget": privacy.forget_user,
+    "collect": _collect,
+}

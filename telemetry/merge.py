@@ -16,10 +16,11 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from fimble.files import write_whole
+from fimble.spool import adopt_orphans, closed_segments
 from telemetry.days import add_fresh, fold_days, retired, write_session_parts
 from telemetry.privacy.forget import WORK_PREFIX, drop_forgotten, is_forgotten, purge
 from telemetry.schema import Flaw
-from telemetry.segments import Content, adopt_orphans, closed_segments, read_segment
+from telemetry.segments import Content, read_segment
 from telemetry.texts import stored_events
 from telemetry.views import connect, load_records, new_events, publish
 from telemetry.warehouse import (

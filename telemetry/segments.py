@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from fimble.locks import try_lock
 from fimble.spool import CLOSED_SUFFIX, OPEN_SUFFIX, closed_name
 from telemetry.schema import Flaw, Record, parse
 
@@ -32,16 +30,6 @@ class Content:
     flaws: Counter[Flaw] = field(default_factory=Counter)
 
 
-def adopt_orphans(spool: Path) -> int:
-    """Close the segments whose writers died, and return how many."""
-    return sum(_adopt(path) for path in sorted(spool.glob(f"*{OPEN_SUFFIX}")))
-
-
-def closed_segments(spool: Path) -> list[Path]:
-    """Return the segments that nobody writes any more, in the order of their names."""
-    return sorted(spool.glob(f"*{CLOSED_SUFFIX}"))
-
-
 def read_segment(path: Path) -> Content:
     """Return what a closed segment holds.
 
@@ -54,7 +42,7 @@ def read_segment(path: Path) -> Content:
         raise OSError(errno.EFBIG, reason, path)
     data = path.read_bytes()
     content = Content(size_bytes=len(data))
-    for line, is_last in _lines(data):
+    for line, is_last in lines_of(data):
         parsed = parse(line, is_last=is_last)
         if isinstance(parsed, Flaw):
             content.flaws[parsed] += 1
@@ -80,32 +68,7 @@ def read_all_now(spool: Path) -> dict[str, list[Record]]:
     return found
 
 
-def _adopt(path: Path) -> bool:
-    """Rename an open segment if its lock is free, and say whether it was."""
-    try:
-        descriptor = os.open(path, os.O_RDWR)
-    except OSError:  # closed by its writer just now, or not ours
-        return False
-    try:
-        if not try_lock(descriptor) or not _is_at(path, descriptor):
-            return False
-        path.rename(path.with_name(closed_name(path.name)))
-    except OSError:
-        return False
-    finally:
-        os.close(descriptor)
-    return True
-
-
-def _is_at(path: Path, descriptor: int) -> bool:
-    """Return whether the file we locked still has this name."""
-    try:
-        return os.path.samestat(path.stat(), os.fstat(descriptor))
-    except FileNotFoundError:
-        return False
-
-
-def _lines(data: bytes) -> Iterator[tuple[bytes, bool]]:
+def lines_of(data: bytes) -> Iterator[tuple[bytes, bool]]:
     """Yield each line with its line end, and whether it is the last."""
     start = 0
     while start < len(data):

@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from fimble.files import write_whole
-from fimble.spool import CLOSED_SUFFIX, OPEN_SUFFIX
+from fimble.spool import CLOSED_SUFFIX, OPEN_SUFFIX, session_of
 from telemetry.days import retired, write_rows
 from telemetry.segments import read_all_now
 from telemetry.texts import parquet_query
@@ -48,14 +48,9 @@ def digest_of(name: str) -> str:
     return hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()
 
 
-def session_of(path: Path) -> str:
-    """Return the session that a segment belongs to, by its name."""
-    return path.name.rpartition("-")[0]
-
-
 def is_forgotten(path: Path, manifest: Manifest) -> bool:
     """Return whether a segment belongs to a session that is to be forgotten."""
-    return bool(manifest.forgotten) and digest_of(session_of(path)) in manifest.forgotten
+    return bool(manifest.forgotten) and digest_of(session_of(path.name)) in manifest.forgotten
 
 
 def forget(
@@ -151,7 +146,7 @@ def purge(folders: Iterable[Path], warehouse: Warehouse, manifest: Manifest) -> 
         segments={
             name: entry
             for name, entry in manifest.segments.items()
-            if digest_of(name.rpartition("-")[0]) not in manifest.forgotten
+            if digest_of(session_of(name)) not in manifest.forgotten
         },
         retired={},
         is_purge_due=False,

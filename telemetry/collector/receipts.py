@@ -1,0 +1,75 @@
+"""Which segments were taken: a journal that survives the process, read whole at its start."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from fimble.files import write_whole
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+class Receipt(NamedTuple):
+    """A segment that was taken."""
+
+    sha256: str
+    size_bytes: int
+
+
+class Receipts:
+    """The receipts of a collector; used by one thread at a time."""
+
+    def __init__(self, path: Path) -> None:
+        """Read the journal; a line that a kill has torn is left out.
+
+        Raises:
+            OSError: It cannot be read or written.
+        """
+        self._path = path
+        self._found: dict[str, Receipt] = {}
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with contextlib.suppress(FileNotFoundError):
+            self._read(path.read_bytes())
+        self._descriptor = self._open()
+        if os.fstat(self._descriptor).st_size and not path.read_bytes().endswith(b"\n"):
+            os.write(self._descriptor, b"\n")
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def get(self, name: str) -> Receipt | None:
+        """Return the receipt of a segment, or None."""
+        return self._found.get(name)
+
+    def add(self, name: str, receipt: Receipt) -> None:
+        """Note that a segment was taken; it is on the disk when this returns."""
+        line = json.dumps([name, receipt.sha256, receipt.size_bytes]).encode() + b"\n"
+        os.write(self._descriptor, line)
+        os.fsync(self._descriptor)
+        self._found[name] = receipt
+
+    def drop(self, is_gone: Callable[[str], bool]) -> None:
+        """Forget the receipts of segments for whose names `is_gone` holds."""
+        self._found = {name: each for name, each in self._found.items() if not is_gone(name)}
+        lines = (json.dumps([name, *receipt]) for name, receipt in self._found.items())
+        os.close(self._descriptor)
+        write_whole(self._path, "".join(f"{line}\n" for line in lines).encode())
+        self._descriptor = self._open()
+
+    def close(self) -> None:
+        """Release the file."""
+        os.close(self._descriptor)
+
+    def _open(self) -> int:
+        return os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+
+    def _read(self, data: bytes) -> None:
+        for line in data.splitlines():
+            with contextlib.suppress(ValueError, TypeError):
+                name, sha256, size_bytes = json.loads(line)
+                self._found[str(name)] = Receipt(str(sha256), int(size_bytes))

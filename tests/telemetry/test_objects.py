@@ -1,0 +1,113 @@
+"""Object storage as the home of a warehouse: the same questions, the same answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fimble.errors import InputError
+from telemetry.collector.intake import Intake, Room, Verdict
+from telemetry.collector.objects import MANIFEST, ObjectFolder, pull, push, restore
+from telemetry.collector.receipts import Receipts
+from telemetry.privacy.forget import forget
+from telemetry.reader import reading
+from telemetry.warehouse import Warehouse
+from tests.stand_ins.s3_app import Bucket, s3_bucket
+from tests.stand_ins.spool_writer import lines_of, session
+from tests.telemetry.conftest import SetClock, Store
+from tests.telemetry.test_collector import PLAIN, SESSION, upload_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
+    with s3_bucket() as running:
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "id")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "key")
+        monkeypatch.setenv("AWS_REGION", "us-east-1")
+        monkeypatch.setenv("AWS_ENDPOINT_URL", running.url)
+        yield running
+
+
+@pytest.fixture
+def objects(bucket: Bucket) -> ObjectFolder:
+    assert bucket.objects == {}
+    return ObjectFolder.at("s3://bucket/team")
+
+
+def test_a_warehouse_in_a_bucket_gives_the_same_answers(
+    store: Store, bucket: Bucket, objects: ObjectFolder, tmp_path: Path
+) -> None:
+    copy = Warehouse(tmp_path / "copy")
+    with pytest.raises(InputError, match="holds no warehouse/manifest"):
+        pull(objects, copy)
+    for number in range(3):
+        store.put(f"s{number}-0.jsonl", lines_of(session(4, seed=number), f"s{number}"))
+        store.merge()
+        push(store.warehouse, objects)
+        pull(objects, copy)
+        with reading(tmp_path / "nothing", copy) as connection:
+            for view in ("opportunities", "sessions", "metrics"):
+                theirs = connection.execute(f"from {view} order by all").fetchall()
+                assert theirs == store.rows(f"from {view} order by all") != []
+    assert len([name for name in bucket.objects if "/events/" in name]) == 3  # two wait for readers
+    store.clock.now_ms += 10_000_000
+    store.merge()
+    push(store.warehouse, objects)
+    assert sorted(bucket.objects) == [
+        f"team/{MANIFEST}".replace("manifest.json", name)
+        for name in (
+            "events/2026-09-01.3.parquet",
+            "manifest.json",
+            "requests/2026-09-01.3.parquet",
+            "sessions/2026-09-01.3.parquet",
+        )
+    ]
+
+
+def test_a_segment_is_in_the_bucket_before_it_is_acknowledged(
+    bucket: Bucket, objects: ObjectFolder, tmp_path: Path
+) -> None:
+    receipts = Receipts(tmp_path / "receipts.jsonl")
+    room = Room(min_free_bytes=0)
+    intake = Intake(tmp_path / "spool", receipts, room, objects=objects)
+    upload = upload_of(f"{SESSION}-0.jsonl", PLAIN)
+    bucket.refuses = True
+    with pytest.raises(OSError, match="object storage"):
+        intake.take(upload)
+    bucket.refuses = False
+    assert (intake.take(upload), intake.take(upload)) == (Verdict.TAKEN, Verdict.KNOWN)
+    assert bucket.objects == {f"team/segments/{SESSION}-0.jsonl": PLAIN}
+    receipts.close()
+    # The machine burns down before it has merged: another one goes on.
+    fresh = Warehouse(tmp_path / "fresh" / "warehouse")
+    restore(objects, tmp_path / "fresh", fresh)
+    after = Store(tmp_path / "fresh" / "spool", fresh, SetClock())
+    after.merge()
+    assert after.seqs() == {SESSION: list(range(PLAIN.count(b"\n")))}
+    push(fresh, objects)
+    assert not [name for name in bucket.objects if "segments" in name]
+
+
+def test_what_is_forgotten_leaves_the_bucket(
+    store: Store, bucket: Bucket, objects: ObjectFolder
+) -> None:
+    for number in range(2):
+        store.put(f"s{number}-0.jsonl", lines_of(session(4, seed=number), f"s{number}"))
+    store.merge()
+    push(store.warehouse, objects)
+    forget([store.spool], store.warehouse, store.clock, user_keys=["u0"], wait_s=0)
+    push(store.warehouse, objects)
+    assert store.rows("select session_id, user_key from sessions") == [("s1", "u1")]
+    assert not [name for name, data in bucket.objects.items() if b"c0-1" in data]
+    assert len(bucket.objects) == 4
+
+
+def test_an_address_that_is_none_is_refused() -> None:
+    for url in ("nowhere", "xyz://bucket"):
+        with pytest.raises(InputError, match=r"allowed are addresses such as s3://"):
+            ObjectFolder.at(url)
