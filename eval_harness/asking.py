@@ -60,13 +60,21 @@ def prompt_of(problem: Problem, info: EngineInfo, budget: WindowBudget) -> tuple
     return prompt_parts(problem, order=order, budget=budget)
 
 
-async def ask(problem: Problem, engine: Engine, clock: Clock, drawing: Drawing) -> Said:
+async def ask(
+    problem: Problem, engine: Engine, info: EngineInfo, clock: Clock, drawing: Drawing
+) -> Said:
     """Return a model's answer to a problem.
+
+    Args:
+        problem: The problem.
+        engine: Where it is asked.
+        info: What the engine says about itself.
+        clock: Measures the latency.
+        drawing: How the answer is drawn.
 
     Raises:
         EngineError: The engine failed.
     """
-    info = await engine.info()
     share = 1.0
     while True:
         budget = WindowBudget().scaled(share)

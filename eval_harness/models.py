@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from eval_harness.problem import Problem
     from fimble.clock import Clock
-    from fimble.engine import Engine
+    from fimble.engine import Engine, EngineInfo
     from fimble.fim import Part
 
 CANONICAL = "canonical"
@@ -141,6 +141,7 @@ class EngineModel:
         self._identity = identity
         self._sampling = sampling
         self._clock: Clock = SystemClock()
+        self._known: EngineInfo | None = None
         # Side by side, problems on our own engine take its one core from each other.
         self.concurrency = 1 if identity.kind in {"folder", "hugging_face"} else 8
 
@@ -150,7 +151,7 @@ class EngineModel:
         Raises:
             EngineError: The engine failed.
         """
-        info = await self._engine.info()
+        info = await self._info()
         return self._identity._replace(
             name=self._identity.name or info.model,
             digest=self._identity.digest or info.model_digest,
@@ -170,6 +171,7 @@ class EngineModel:
         return await ask(
             problem,
             self._engine,
+            await self._info(),
             self._clock,
             Drawing(sampling.temperature, seed, sampling.max_new_tokens),
         )
@@ -182,9 +184,14 @@ class EngineModel:
         """
         if not problem.canonical:
             return None
-        info = await self._engine.info()
-        parts = prompt_of(problem, info, WindowBudget())
+        parts = prompt_of(problem, await self._info(), WindowBudget())
         return await self._scorer.logprob(parts, problem.canonical)
+
+    async def _info(self) -> EngineInfo:
+        """Return what the engine says about itself, asked once."""
+        if self._known is None:
+            self._known = await self._engine.info()
+        return self._known
 
     async def close(self) -> None:
         """Release connections."""
