@@ -69,6 +69,11 @@ class Outbox:
         """Events that were not recorded."""
         return self._num_refused + (self._segments.num_dropped if self._segments else 0)
 
+    @property
+    def num_written(self) -> int:
+        """Events that the disk has."""
+        return self._segments.num_written if self._segments else 0
+
     def put(self, event: Event | Later) -> None:
         """Record an event; never waits.
 
@@ -129,6 +134,7 @@ class _Segments:
 
     def __init__(self, folder: Path, session_id: str, max_bytes: int, clock: Clock) -> None:
         self.num_dropped = 0
+        self.num_written = 0
         self._clock = clock
         self._opened_ms = 0.0
         self._folder = folder
@@ -147,6 +153,7 @@ class _Segments:
                 self._descriptor = self._open()
                 self._opened_ms = self._clock.monotonic_ms()
             self._write(self._descriptor, line)
+            self.num_written += 1
         except OSError:
             self.num_dropped += 1
 

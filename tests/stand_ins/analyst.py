@@ -1,0 +1,29 @@
+"""An analyst who asks without end: `python analyst.py DATA` says `ok` or what went wrong."""
+
+import sys
+from pathlib import Path
+
+from telemetry.reader import reading
+from telemetry.warehouse import Warehouse
+
+QUERIES = (
+    # No event twice, and each completion once.
+    "select count(*) = count(distinct (session_id, seq)) from events",
+    "select count(*) = count(distinct (session_id, completion_id)) from completions",
+    "select count(served_at_ms) = (select sum(num_served) from acceptance()) from completions",
+)
+
+
+def main() -> None:
+    """Ask until killed."""
+    data = Path(sys.argv[1])
+    while True:
+        with reading(data / "spool", Warehouse(data / "warehouse")) as connection:
+            for query in QUERIES:
+                (row,) = connection.execute(query).fetchall()
+                sys.stdout.write("ok\n" if row[0] in {True, None} else f"wrong: {query}\n")
+                sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
