@@ -45,6 +45,8 @@ def spark() -> Iterator[SparkEngine]:
         elif shutil.which("java") is None:
             pytest.skip("neither Sail nor Java is installed")
         patch.setenv("PYSPARK_PYTHON", sys.executable)
+        # PySpark takes a main module without a file, as pytest-xdist has, for a run of doctests.
+        patch.setattr(sys.modules["__main__"], "__file__", __file__, raising=False)
         patch.setenv("PYTHONPATH", str(Path.cwd()))  # as workers need this package
         spark_session = session()
         yield SparkEngine(spark_session)
