@@ -29,7 +29,6 @@ intermediate_size = 128
 num_hidden_layers = 2
 num_attention_heads = 2
 num_key_value_heads = 1
-context_tokens = 512
 [base.examples]
 chunk_bytes = [600]
 spans = {{ node = 0.5, line = 0.5 }}
