@@ -79,7 +79,11 @@ async def test_an_engine_killed_in_mid_answer_is_started_again(
     result = await asyncio.wait_for(answer, 60)
     assert result is not None
     client.type((100, 0), "x")
-    await asyncio.wait_for(client.ask((100, 1)), 60)
+    # The first request after the kill may still meet the dead engine.
+    for _ in range(5):
+        await asyncio.wait_for(client.ask((100, 1)), 60)
+        if (await client.explain(URI))["why"] != "the engine failed":
+            break
     assert (await client.explain(URI))["why"] in {
         "a suggestion was sent",
         "the model suggests nothing here",
