@@ -41,18 +41,9 @@ def corpus_texts(corpus: Path, split: str) -> Iterator[CorpusText]:
     Raises:
         ConfigError: The corpus has no files, or none in this split.
     """
-    seen: Counter[str] = Counter()
-    for batch in _batches(corpus, ["id", "project", "language", "split", "text"]):
-        seen.update(batch.column("split").to_pylist())
-        table = pa.Table.from_batches([batch])
-        for row in table.filter(pc.field("split") == split).to_pylist():
+    for table in _tables(corpus, split, ["id", "project", "language", "text"]):
+        for row in table.to_pylist():
             yield CorpusText(str(row["id"]), row["project"], row["language"], row["text"])
-    if not seen[split]:
-        raise ConfigError(
-            f"{corpus} has no files in the split `{split}`, only in "
-            f"{', '.join(sorted(map(str, seen))) or 'none'}; hold projects out when the corpus is "
-            "built"
-        )
 
 
 def held_out_texts(corpus: Path, bytes_per_language: int = 0) -> Iterator[CorpusText]:
@@ -101,11 +92,10 @@ def training_sample(corpus: Path, config: SampleConfig) -> Iterator[CorpusText]:
 def _sizes(corpus: Path) -> Counter[tuple[str, str]]:
     """Return the bytes to train on by language and project."""
     sizes: Counter[tuple[str, str]] = Counter()
-    for batch in _batches(corpus, ["language", "project", "split", "text"]):
-        chosen = pa.Table.from_batches([batch]).filter(pc.field("split") == TRAIN)
-        columns = (chosen.column(name).to_pylist() for name in ("language", "project"))
+    for table in _tables(corpus, TRAIN, ["language", "project", "text"]):
+        columns = (table.column(name).to_pylist() for name in ("language", "project"))
         # Pyarrow makes its functions when it is imported, where no checker of types sees them.
-        lengths = pc.call_function("binary_length", [chosen.column("text")]).to_pylist()
+        lengths = pc.call_function("binary_length", [table.column("text")]).to_pylist()
         for language, project, num_bytes in zip(*columns, lengths, strict=True):
             sizes[language, project] += num_bytes
     return sizes
@@ -153,26 +143,46 @@ def _level(sizes: Sequence[int], wanted: float) -> float:
     return float(max(sizes, default=0))
 
 
-def _batches(corpus: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
-    """Yield the files of a corpus, some hundred at a time.
+def _tables(corpus: Path, split: str, columns: list[str]) -> Iterator[pa.Table]:
+    """Yield columns of the files of one split, some hundred rows at a time.
 
     Raises:
-        ConfigError: There are none, or they are no Parquet of `fimble corpus build`.
+        ConfigError: There are no such files, or they are no Parquet of `fimble corpus build`.
     """
     sources = sorted((corpus / "files").glob("*.parquet"))
     if not sources:
         raise ConfigError(f"there are no files/*.parquet in {corpus}; build the corpus first")
+    seen: set[str] = set()
     for source in sources:
         try:
-            file = pq.ParquetFile(source)
-            if missing := sorted(set(columns) - set(file.schema_arrow.names)):
-                raise ConfigError(
-                    f"cannot read {source}: it lacks {', '.join(missing)}; is it from `fimble "
-                    "corpus build`?"
-                )
-            yield from file.iter_batches(512, columns=columns)
+            yield from _tables_of(source, split, columns, seen)
         except (pa.ArrowException, OSError) as error:
             raise ConfigError(f"cannot read {source}: {error}") from error
+    if split not in seen:
+        raise ConfigError(
+            f"{corpus} has no files in the split `{split}`, only in "
+            f"{', '.join(sorted(seen)) or 'none'}; hold projects out when the corpus is built"
+        )
+
+
+def _tables_of(source: Path, split: str, columns: list[str], seen: set[str]) -> Iterator[pa.Table]:
+    """Yield what `_tables` does of one file, and add the splits in it to `seen`.
+
+    Most files hold one split alone, so that what is held out is found without reading all texts.
+    """
+    file = pq.ParquetFile(source)
+    if missing := sorted({*columns, "split"} - set(file.schema_arrow.names)):
+        raise ConfigError(
+            f"cannot read {source}: it lacks {', '.join(missing)}; build the corpus anew"
+        )
+    for group in range(file.num_row_groups):
+        splits = set(file.read_row_group(group, columns=["split"]).column("split").to_pylist())
+        seen.update(map(str, splits))
+        if split not in splits:
+            continue
+        for batch in file.iter_batches(512, row_groups=[group], columns=[*columns, "split"]):
+            table = pa.Table.from_batches([batch])
+            yield table.filter(pc.field("split") == split).select(columns)
 
 
 def _fraction(key: str) -> float:
