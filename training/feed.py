@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-import pickle
 import signal
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 from fimble.errors import FimbleError
+from training.examples.background import start_epoch
 from training.examples.documents import Documents, write_documents
-from training.examples.shards import EpochRows, epoch_summary, is_built
+from training.examples.shards import EpochPlan, EpochRows, epoch_summary, is_built
 from training.progress import Place, next_row
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterable
     from pathlib import Path
 
@@ -127,15 +126,12 @@ class RowFeed:
         """Have an epoch built by another process, which never loads what training needs."""
         if is_built(self._epoch_folder(epoch)) or self._building == epoch:
             return
-        plan = self._folder / "next.pickle"
-        plan.write_bytes(
-            pickle.dumps((self._recipe, self.documents, self._epoch_folder(epoch), epoch))
-        )
-        command = [sys.executable, "-m", "training.examples.background", str(plan)]
         self.close()
-        # A group of its own, so that it can be ended whole; it ends itself when the pipe closes.
-        self._builder = subprocess.Popen(command, start_new_session=True, stdin=subprocess.PIPE)
+        self._builder = start_epoch(self._plan(epoch))
         self._building = epoch
+
+    def _plan(self, epoch: int) -> EpochPlan:
+        return EpochPlan(self._recipe, self.documents, self._epoch_folder(epoch), epoch)
 
     def _epoch_folder(self, epoch: int) -> Path:
         return epoch_folder(self._folder.parent, epoch)

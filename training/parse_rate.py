@@ -65,14 +65,23 @@ class CompletionCase(NamedTuple):
 class ParseMeter:
     """Measures the share of files that still parse."""
 
-    def __init__(self, documents: Path, tokenizer_path: Path, config: ValidationConfig) -> None:
+    def __init__(
+        self,
+        documents: Path,
+        tokenizer_path: Path,
+        config: ValidationConfig,
+        *,
+        context_tokens: int,
+    ) -> None:
         """Choose the places; the same for equal arguments.
 
         Args:
             documents: Held-out ones, from `write_documents`.
             tokenizer_path: `tokenizer.json`.
             config: How many places a language.
+            context_tokens: Of the model; prompt and completion fit.
         """
+        self._limit_tokens = context_tokens - NEW_TOKENS
         self._tokenizer = load_tokenizer(tokenizer_path)
         self._parser = Parser(_PARSE_LIMIT_S, _NO_ERRORS)
         self._cases = list(self._chosen(Documents(documents), config.completions_per_language))
@@ -124,6 +133,8 @@ class ParseMeter:
         )
         site = Site.at(around.prefix, around.suffix, by_name(document.language))
         ids = flat(encode_parts(parts, self._tokenizer))
+        if len(ids) > self._limit_tokens:
+            return None
         return CompletionCase(document, start, stop, site, ids)
 
     @torch.no_grad()

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fimble.errors import InputError
 from fimble.files import sha256_of
+from training.examples.background import build_epoch
 from training.examples.documents import Documents, write_documents
-from training.examples.shards import EpochRows, build_epoch, is_built
+from training.examples.shards import EpochPlan, EpochRows, is_built
 from training.feed import describe, documents_path, epoch_folder
 from training.run_log import place_of_step
 from training.run_record import corpus_digest, read_record
@@ -70,5 +71,5 @@ def _rows(run: Path, record: RunRecord, recipe: PretrainRecipe, epoch: int) -> E
         if sha256_of(recipe.tokenizer) != record.tokenizer_sha256:
             raise InputError(f"{recipe.tokenizer} is not the vocabulary of {run}")
         _LOG.warning("the rows of epoch %d are gone; drawing them again", epoch)
-        build_epoch(recipe, documents, folder, epoch)
+        build_epoch(EpochPlan(recipe, documents, folder, epoch))
     return EpochRows(folder, seed=recipe.seed, epoch=epoch)

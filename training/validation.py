@@ -162,7 +162,9 @@ class Validation:
             documents, tokenizer_path, config, context_tokens=context_tokens
         )
         self._newline_ids = newline_ids(load_tokenizer(tokenizer_path))
-        self._parse_meter = ParseMeter(documents, tokenizer_path, config)
+        self._parse_meter = ParseMeter(
+            documents, tokenizer_path, config, context_tokens=context_tokens
+        )
 
     def scores(self, model: LlamaForCausalLM) -> dict[str, float]:
         """Return what `measure` gives, and the share of files that still parse."""

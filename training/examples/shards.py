@@ -14,10 +14,8 @@ from __future__ import annotations
 
 import functools
 import json
-import multiprocessing
 import os
 from collections import Counter
-from concurrent.futures import ProcessPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -43,8 +41,8 @@ _MAX_OPEN_SHARDS = 1024
 """Shards mapped at a time: a process may have some 65,000 maps, a large corpus has more shards."""
 
 
-class ShardPlan(NamedTuple):
-    """Where one shard comes from and goes to."""
+class EpochPlan(NamedTuple):
+    """Where one epoch comes from and goes to."""
 
     recipe: PretrainRecipe
     documents: Path
@@ -52,29 +50,32 @@ class ShardPlan(NamedTuple):
     folder: Path
     """Of the epoch."""
     epoch: int
-    shard: int
-    num_shards: int
+    """Its number, from 0."""
+
+    @property
+    def num_shards(self) -> int:
+        """How many shards the epoch has."""
+        text_bytes = Documents(self.documents).text_bytes
+        return max(1, round(text_bytes / self.recipe.examples.shard_bytes))
 
 
-def build_epoch(recipe: PretrainRecipe, documents: Path, folder: Path, epoch: int) -> None:
-    """Build what is missing of one epoch, on `recipe.jobs` processes.
+def build_share(plan: EpochPlan, index: int, count: int) -> None:
+    """Build what is missing of one process's share of an epoch.
 
     Args:
-        recipe: The run.
-        documents: From `write_documents`.
-        folder: The epoch's folder.
-        epoch: Its number, from 0.
+        plan: The epoch.
+        index: Of the process, from 0.
+        count: Of processes.
     """
-    if is_built(folder):
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    count = max(1, round(Documents(documents).text_bytes / recipe.examples.shard_bytes))
-    plans = [ShardPlan(recipe, documents, folder, epoch, shard, count) for shard in range(count)]
-    missing = [plan for plan in plans if not _path(folder, plan.shard, "json").exists()]
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(recipe.jobs, mp_context=context) as pool:
-        list(pool.map(build_shard, missing))
-    write_whole(folder / "DONE", str(count).encode())
+    num_shards = plan.num_shards
+    for shard in range(index, num_shards, count):
+        if not _path(plan.folder, shard, "json").exists():
+            _build_shard(plan, shard, num_shards)
+
+
+def mark_built(plan: EpochPlan) -> None:
+    """Note that all shards of an epoch are there."""
+    write_whole(plan.folder / "DONE", str(plan.num_shards).encode())
 
 
 def is_built(folder: Path) -> bool:
@@ -82,9 +83,9 @@ def is_built(folder: Path) -> bool:
     return (folder / "DONE").exists()
 
 
-def build_shard(plan: ShardPlan) -> None:
+def _build_shard(plan: EpochPlan, shard: int, num_shards: int) -> None:
     """Build and write one shard."""
-    drawn = _examples_of(plan)
+    drawn = _examples_of(plan, shard, num_shards)
     lengths = np.array([len(example.ids) for example in drawn], dtype=np.int64)
     packing = pack(lengths, plan.recipe.model.context_tokens)
     rows = np.full((len(packing.rows), plan.recipe.model.context_tokens), PAD_ID, dtype=np.uint16)
@@ -98,23 +99,23 @@ def build_shard(plan: ShardPlan) -> None:
             place += len(ids)
             docs[written] = row, drawn[index].doc_id
             written += 1
-    _save(_path(plan.folder, plan.shard, "tokens.npy"), rows)
-    _save(_path(plan.folder, plan.shard, "docs.npy"), docs)
+    _save(_path(plan.folder, shard, "tokens.npy"), rows)
+    _save(_path(plan.folder, shard, "docs.npy"), docs)
     summary: dict[str, object] = {
         "rows": len(rows),
         "tokens": int(lengths.sum()),
         "padding_tokens": packing.num_padding_tokens,
         "examples": dict(Counter(example.kind for example in drawn)),
     }
-    write_json(_path(plan.folder, plan.shard, "json"), summary)
+    write_json(_path(plan.folder, shard, "json"), summary)
 
 
-def _examples_of(plan: ShardPlan) -> list[Example]:
+def _examples_of(plan: EpochPlan, shard: int, num_shards: int) -> list[Example]:
     """Return the examples of the documents that belong to a shard in this epoch."""
     recipe = plan.recipe
     documents = Documents(plan.documents)
     order = Order(len(documents), document_rng(recipe.seed, plan.epoch, _ORDER))
-    places = np.arange(plan.shard, len(documents), plan.num_shards)
+    places = np.arange(shard, len(documents), num_shards)
     tokenizer = load_tokenizer(recipe.tokenizer)
     return [
         example
