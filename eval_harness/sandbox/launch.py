@@ -18,6 +18,8 @@ _PREFIX = Path(sys.base_prefix).resolve()
 _INSIDE = "/job"
 """A file system in memory, within the isolation."""
 _FILE_SYSTEM_BYTES = 1 << 30
+ENVIRONMENT = {"LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "0"}
+"""Of workers: sets have the same order every time, so that verdicts do not differ by it."""
 _NOBODY = "nobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n"
 _NOGROUP = "nogroup:x:65534:\n"
 
@@ -93,7 +95,7 @@ def _python(interpreter: str, root: str) -> list[str]:
         f"import sys; sys.path.append({root!r}); "
         "from eval_harness.sandbox.inside.worker import main; main(sys.argv[1])"
     )
-    return [interpreter, "-I", "-S", "-B", "-c", start]
+    return [interpreter, "-s", "-P", "-S", "-B", "-c", start]
 
 
 def _bubblewrap(own_folder: Path, readable: tuple[str, ...]) -> list[str]:
@@ -101,7 +103,7 @@ def _bubblewrap(own_folder: Path, readable: tuple[str, ...]) -> list[str]:
         (own_folder / name).write_text(text)
     user = [] if os.geteuid() == 0 else ["--unshare-user"]
     command = ["bwrap", *user, "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"]
-    command += ["--unshare-cgroup-try", "--cap-add", "ALL", "--hostname", "sandbox", "--clearenv"]
+    command += ["--unshare-cgroup-try", "--cap-add", "ALL", "--hostname", "sandbox"]
     for folder in SYSTEM_FOLDERS:
         path = Path(folder)
         if path.is_symlink():
@@ -131,6 +133,8 @@ def _container(readable: tuple[str, ...], name: str) -> list[str]:
     program = container_program() or "docker"
     image = os.environ.get(IMAGE_VARIABLE, "python:3.11-slim")
     command = [program, "run", "--rm", "--interactive", "--pull", "never", "--name", name]
+    for name, value in ENVIRONMENT.items():
+        command += ["--env", f"{name}={value}"]
     command += ["--network", "none", "--read-only", "--cap-drop", "ALL", "--user", "65534:65534"]
     command += ["--security-opt", "no-new-privileges", "--pids-limit", "512", "--ipc", "none"]
     size = f"rw,exec,nosuid,nodev,mode=1777,size={_FILE_SYSTEM_BYTES}"

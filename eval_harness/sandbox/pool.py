@@ -11,7 +11,7 @@ import tempfile
 import threading
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from eval_harness.sandbox import groups
 from eval_harness.sandbox.inside import frames
@@ -103,6 +103,7 @@ class WorkerPool:
         fcntl.flock(self._lock_file, fcntl.LOCK_EX)
         unlocked.rename(self.folder / _LOCK)  # nobody sees it before it is locked
         self._lock = threading.Lock()
+        self._used_cpu_ms = 0.0
         self._idle: list[_Slot] = []
         self._busy: set[_Slot] = set()
         self._services: list[Service] = []
@@ -166,6 +167,10 @@ class WorkerPool:
         self._give_back(slot)
         return dict(slot.worker.holds)
 
+    def used_cpu_ms(self) -> float:
+        """Return the CPU time of all jobs so far, and of the workers themselves."""
+        return self._used_cpu_ms
+
     def close(self) -> None:
         """End every process and remove every folder."""
         with self._lock:
@@ -189,6 +194,7 @@ class WorkerPool:
         except BaseException:
             self._discard(slot)
             raise
+        self._count(answers.worker.meta)
         self._give_back(slot)
         return answers
 
@@ -217,6 +223,10 @@ class WorkerPool:
         with self._lock:
             self._busy.add(slot)
         return slot
+
+    def _count(self, said: dict[str, Any]) -> None:
+        with self._lock:
+            self._used_cpu_ms += said["cpu_ms"] + said["worker_cpu_ms"]
 
     def _give_back(self, slot: _Slot) -> None:
         with self._lock:

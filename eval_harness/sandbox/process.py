@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from eval_harness.sandbox.inside import frames
 from eval_harness.sandbox.job import SandboxError
+from eval_harness.sandbox.launch import ENVIRONMENT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -59,7 +60,7 @@ class WorkerProcess:
                 stderr=subprocess.PIPE,
                 pass_fds=descriptors,
                 start_new_session=True,
-                env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8"},
+                env={"PATH": os.environ.get("PATH", os.defpath), **ENVIRONMENT},
             )
         except OSError as error:
             raise SandboxError(f"the sandbox did not start: {error}") from error

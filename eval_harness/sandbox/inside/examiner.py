@@ -7,20 +7,25 @@ no candidate has a way to it, and only data comes back from them.
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import marshal
 import os
 import random
+import select
 import signal
 import socket
 import sys
 import time
 import traceback
+import warnings
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from eval_harness.sandbox.inside import frames, kernel, restrict
+from eval_harness.sandbox.inside.candidate import FILE
 from eval_harness.sandbox.inside.link import Link, LinkClosedError
-from eval_harness.sandbox.inside.remote import Calls, CandidateError
+from eval_harness.sandbox.inside.remote import Calls
 
 if TYPE_CHECKING:
     import types
@@ -33,7 +38,9 @@ _MAX_DETAIL_CHARS = 1500
 _MAX_COMPILED = 256
 _ADDRESS_SPACE_BYTES = 2 << 30
 _FOREVER_S = 1 << 30
+_COMPILE_ERRORS = (SyntaxError, ValueError, OverflowError, MemoryError, RecursionError)
 _SEED = 0
+_MAGIC = importlib.util.MAGIC_NUMBER.hex()
 
 
 def start(isolation: Isolation, rules: int | None, limits: dict[str, Any]) -> Examiner:
@@ -54,9 +61,8 @@ def start(isolation: Isolation, rules: int | None, limits: dict[str, Any]) -> Ex
             for fd in range(3, 256):
                 if fd not in kept and fd != rules:
                     _close(fd)
-            own = {**limits, "cpu_s": _FOREVER_S}
-            restrict.enter(isolation, own, rules, (sys.base_prefix,))
-            restrict.limit_address_space(_ADDRESS_SPACE_BYTES)
+            own = {**limits, "cpu_s": _FOREVER_S, "address_space_bytes": _ADDRESS_SPACE_BYTES}
+            restrict.enter(restrict.plan(isolation, own, (sys.base_prefix,)), rules)
             _serve(theirs, body_from, answer_to)
         finally:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -70,16 +76,11 @@ class Examiner:
     def __init__(self, pid: int, end: socket.socket) -> None:
         self.pid = pid
         self.end = end
-        """Its report of a job comes here, and the permission to answer goes there."""
+        """Jobs are announced there, and reports come from there."""
 
     def begin(self, link: socket.socket) -> None:
         """Have it read the next job and judge the candidate at the other end of the link."""
         socket.send_fds(self.end, [b"?"], [link.fileno()])
-
-    def let_answer(self) -> None:
-        """Wait until its answer has gone to the harness."""
-        self.end.sendall(b"+")
-        self.end.recv(1)
 
     def close(self) -> None:
         """End it."""
@@ -91,35 +92,54 @@ class Examiner:
 
 def _serve(worker: socket.socket, body_from: int, answer_to: int) -> NoReturn:
     compiled: dict[str, types.CodeType] = {}
+    last: list[int] = []
     while True:
         _, links, _, _ = socket.recv_fds(worker, 1, 1)
         if not links:
             os._exit(0)
+        for fd in last:  # not before: its candidate would wake up only to be ended
+            os.close(fd)
+        last = links
         before_s = time.process_time()
-        body = frames.read_fd(body_from).meta
+        body = frames.read_fd(body_from)
         found = _judge(Link(links[0]), body, compiled)
-        os.close(links[0])
+        os.write(answer_to, _packed(found))
         cpu_ms = (time.process_time() - before_s) * 1000
         report = {"exit_code": 0, "verdict": found["verdict"], "cpu_ms": cpu_ms}
         worker.sendall(json.dumps(report).encode())
-        if not worker.recv(1):
-            os._exit(0)
-        frames.write_fd(answer_to, frames.pack({"from": "keeper", "files": [], **found}))
-        worker.sendall(b".")
 
 
-def _judge(link: Link, body: dict[str, Any], compiled: dict[str, types.CodeType]) -> dict[str, Any]:
+def _packed(found: dict[str, Any]) -> bytes:
+    """Return an answer so short that it is written whole or not at all, even if we are ended."""
+    while True:
+        answer = frames.pack({"from": "keeper", "files": [], **found})
+        if len(answer) <= select.PIPE_BUF:
+            return answer
+        found["detail"] = found["detail"][len(found["detail"]) // 4 + 1 :]
+
+
+def _judge(link: Link, frame: frames.Frame, compiled: dict[str, types.CodeType]) -> dict[str, Any]:
     """Return `verdict` (passed, wrong, compile_error, memory, gone) and `detail`."""
-    calls = Calls(link)
+    body = frame.meta
+    calls = Calls(link, frame.blobs[1:])
     random.seed(_SEED)  # tests that draw draw the same every time
+    warnings.simplefilter("ignore")
     try:
-        link.send(body["candidate"].encode("utf-8", "surrogatepass"))
+        # Compiling runs nothing of it; here all that it needs is in memory already.
+        program = compile(body["candidate"], FILE, "exec", dont_inherit=True)
+    except _COMPILE_ERRORS as error:
+        text = "".join(traceback.format_exception_only(error))
+        return {"verdict": "compile_error", "detail": text[-_MAX_DETAIL_CHARS:]}
+    try:
+        calls.begin(marshal.dumps(program))
         namespace: dict[str, Any] = {"__name__": "tests"}
-        codes = [_compiled(body[part], compiled) for part in ("trusted", "tests")]
+        trusted = _compiled(body["trusted"], compiled)
+        is_ours = body["magic"] == _MAGIC
+        tests = marshal.loads(frame.blobs[0]) if is_ours else _compiled(body["tests"], compiled)  # noqa: S302
         calls.wait()
-        exec(codes[0], namespace)  # noqa: S102 - a benchmark's, restricted like a candidate
+        exec(trusted, namespace)  # noqa: S102 - a benchmark's, restricted like a candidate
         namespace |= {name: calls.function(name) for name in body["remote"]}
-        exec(codes[1], namespace)  # noqa: S102
+        exec(tests, namespace)  # noqa: S102
     except LinkClosedError as error:
         return {"verdict": "gone", "detail": str(error)}
     except BaseException as error:  # noqa: BLE001 - tests raise what they will
@@ -137,8 +157,6 @@ def _compiled(source: str, compiled: dict[str, types.CodeType]) -> types.CodeTyp
 
 
 def _verdict_on(error: BaseException, tests: str) -> dict[str, Any]:
-    if isinstance(error, CandidateError) and error.kind == "compile_error":
-        return {"verdict": "compile_error", "detail": error.where}
     if isinstance(error, MemoryError):
         return {"verdict": "memory", "detail": str(error)}
     lines = tests.splitlines()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 
 _HEADROOM_BYTES = 8 << 20
@@ -29,7 +30,8 @@ class Group:
             self._memory, "memory.current" if self._is_unified else "memory.usage_in_bytes"
         )
         self._memory_limit = 0
-        self._num_kills = self._kills()
+        self._processes_limit = 0
+        self._num_kills = 0
 
     def set_limits(self, *, memory_bytes: int, processes: int) -> None:
         """Limit the next job."""
@@ -41,10 +43,11 @@ class Group:
             else:
                 self._set_v1_memory(limit)
             self._memory_limit = memory_bytes
-        _write(self._pids, "pids.max", str(processes + 4))
+        if processes != self._processes_limit:
+            _write(self._pids, "pids.max", str(processes + 4))
+            self._processes_limit = processes
         peak = "memory.peak" if self._is_unified else "memory.max_usage_in_bytes"
         _try_write(self._memory, peak, "0")
-        self._num_kills = self._kills()
 
     def cpu_ms(self) -> float:
         """Return the CPU time that all of the group has used so far."""
@@ -64,8 +67,9 @@ class Group:
             return 0
 
     def was_out_of_memory(self) -> bool:
-        """Return whether the kernel killed for memory since the limits were set."""
-        return self._kills() > self._num_kills
+        """Return whether the kernel killed for memory since this was last asked."""
+        before, self._num_kills = self._num_kills, self._kills()
+        return self._num_kills > before
 
     def _set_v1_memory(self, limit: str) -> None:
         # Memory with swap may never be the lower one of the two, on the way up or down.
@@ -85,12 +89,14 @@ class Group:
         return int(_read(folder, name))
 
 
+@functools.cache
+def _opened(folder: int, name: str) -> int:
+    """Return a file of the group; it stays open, as every job reads the same ones."""
+    return os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=folder)
+
+
 def _read(folder: int, name: str) -> str:
-    fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=folder)
-    try:
-        return os.read(fd, 1 << 16).decode()
-    finally:
-        os.close(fd)
+    return os.pread(_opened(folder, name), 1 << 12, 0).decode()
 
 
 def _write(folder: int, name: str, value: str) -> None:

@@ -78,6 +78,7 @@ def start(
         what: `argv`, `env` and `readable` of the job.
         stdio: Become descriptors 0, 1 and 2.
     """
+    plan = restrict.plan(isolation, limits, what["readable"])
     pid = kernel.clone()
     if pid:
         return pid
@@ -92,7 +93,7 @@ def start(
                 readable=what["readable"], writable=(isolation.folder,)
             )
             isolation.landlock.allow_own_facts(rules)
-        restrict.enter(isolation, limits, rules, what["readable"])
+        restrict.enter(plan, rules)
         restrict.reset_signals()
         kernel.close_from(3)
     except BaseException as error:  # noqa: BLE001 - the edge of a process

@@ -1,4 +1,9 @@
-"""System calls that Python has no function for."""
+"""System calls that Python has no function for.
+
+A fork pays for every page of memory that it writes to, and even to look at an object is to write to
+its page. So all calls go through one function, with whole numbers, and what they point to is made
+once, before the forks.
+"""
 
 from __future__ import annotations
 
@@ -7,34 +12,48 @@ import os
 import platform
 import signal
 
-# Numbers differ by machine only for what existed before 2011; later ones are the same everywhere.
-_NUMBERS = {
-    "x86_64": {"clone": 56, "capset": 126, "seccomp": 317},
-    "aarch64": {"clone": 220, "capset": 91, "seccomp": 277},
-}
 MACHINE = platform.machine()
-CLOSE_RANGE = 436
+_NUMBERS = {
+    "x86_64": {"clone": 56, "capset": 126, "prctl": 157, "seccomp": 317},
+    "aarch64": {"clone": 220, "capset": 91, "prctl": 167, "seccomp": 277},
+}
+"""What existed before 2011; later calls have the same number everywhere."""
+_OWN = _NUMBERS.get(MACHINE, _NUMBERS["x86_64"])
+_CLONE, _CAPSET, _PRCTL, SECCOMP = (_OWN[name] for name in ("clone", "capset", "prctl", "seccomp"))
+_CLOSE_RANGE = 436
 LANDLOCK_CREATE_RULESET = 444
 LANDLOCK_ADD_RULE = 445
 LANDLOCK_RESTRICT_SELF = 446
 
+CLONE_PARENT = 0x00008000
 CLONE_NEWPID = 0x20000000
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
+PR_SET_KEEPCAPS = 8
 PR_SET_SECUREBITS = 28
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
-PR_SET_KEEPCAPS = 8
 PR_CAP_AMBIENT = 47
+_AMBIENT_RAISE = 2
 CAPABILITY_READ = 1 << 2
 """CAP_DAC_READ_SEARCH: read what modes forbid; other rules still hold."""
-_AMBIENT_RAISE = 2
 _SECUREBITS_ALL_LOCKED = 0xEF
 """No root by uid, no fix-up at setuid, no ambient capabilities; `keep caps` off; all locked."""
 _CAPABILITY_VERSION_3 = 0x20080522
+_MAX_FD = 0xFFFFFFFF
+_SIGCHLD = int(signal.SIGCHLD)
 
-# Held while it runs: in the child of `clone` nobody else could give the interpreter lock back.
-_libc = ctypes.PyDLL(None, use_errno=True)
+# Holds the interpreter while it runs: in the child of `clone` nobody else could give it back.
+_call = ctypes.PyDLL(None, use_errno=True).syscall
+_call.argtypes = (ctypes.c_long,) * 7
+_call.restype = ctypes.c_long
+
+_capability_header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+_HEADER = ctypes.addressof(_capability_header)
+_capability_words = {
+    kept: (ctypes.c_uint32 * 6)(kept, kept, kept, 0, 0, 0) for kept in (0, CAPABILITY_READ)
+}
+_WORDS = {kept: ctypes.addressof(words) for kept, words in _capability_words.items()}
 
 
 def is_supported() -> bool:
@@ -42,22 +61,20 @@ def is_supported() -> bool:
     return os.uname().sysname == "Linux" and MACHINE in _NUMBERS
 
 
-def number(name: str) -> int:
-    """Return the number of one of the calls whose number depends on the machine."""
-    return _NUMBERS[MACHINE][name]
-
-
-def syscall(call: int, *args: object) -> int:
-    """Make a system call.
+def syscall(call: int, *args: int) -> int:
+    """Make a system call with numbers and addresses.
 
     Raises:
         OSError: The kernel refused.
     """
-    result = int(_libc.syscall(ctypes.c_long(call), *args))
+    result = _call(call, *args, *_ZEROS[len(args) :])
     if result < 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
     return result
+
+
+_ZEROS = (0,) * 6
 
 
 def prctl(option: int, value: int = 0, second: int = 0) -> None:
@@ -66,10 +83,7 @@ def prctl(option: int, value: int = 0, second: int = 0) -> None:
     Raises:
         OSError: The kernel refused.
     """
-    zero = ctypes.c_ulong(0)
-    if _libc.prctl(option, ctypes.c_ulong(value), ctypes.c_ulong(second), zero, zero) != 0:
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code))
+    syscall(_PRCTL, option, value, second)
 
 
 def clone(flags: int = 0) -> int:
@@ -78,21 +92,15 @@ def clone(flags: int = 0) -> int:
     Cheaper than `os.fork`, whose hooks we do not need: there is one thread, and the state of
     `random` stays as it was, so that a program draws the same numbers each time it is run.
     """
-    zero = ctypes.c_ulong(0)
-    wanted = ctypes.c_ulong(flags | int(signal.SIGCHLD))
-    return syscall(number("clone"), wanted, zero, zero, zero, zero)
+    return syscall(_CLONE, flags | _SIGCHLD)
 
 
 def close_from(first: int) -> None:
     """Close every file descriptor from `first` on."""
     try:
-        syscall(CLOSE_RANGE, ctypes.c_uint(first), ctypes.c_uint(0xFFFFFFFF), ctypes.c_uint(0))
+        syscall(_CLOSE_RANGE, first, _MAX_FD)
     except OSError:  # a kernel before 5.9
         os.closerange(first, os.sysconf("SC_OPEN_MAX"))
-
-
-class _CapabilityHeader(ctypes.Structure):
-    _fields_ = (("version", ctypes.c_uint32), ("pid", ctypes.c_int))
 
 
 def drop_capabilities(kept: int = 0) -> None:
@@ -102,12 +110,10 @@ def drop_capabilities(kept: int = 0) -> None:
     the kernel's rule for root goes first.
 
     Args:
-        kept: Bits of those to keep, in programs started from here too.
+        kept: What to keep, in programs started from here too: nothing, or `CAPABILITY_READ`.
     """
     if os.geteuid() == 0:
         prctl(PR_SET_SECUREBITS, _SECUREBITS_ALL_LOCKED)
-    header = _CapabilityHeader(_CAPABILITY_VERSION_3, 0)
-    words = (ctypes.c_uint32 * 6)(kept, kept, kept)
-    syscall(number("capset"), ctypes.byref(header), ctypes.byref(words))
+    syscall(_CAPSET, _HEADER, _WORDS[kept])
     if kept:
         prctl(PR_CAP_AMBIENT, _AMBIENT_RAISE, kept.bit_length() - 1)

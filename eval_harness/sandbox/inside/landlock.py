@@ -27,6 +27,8 @@ _SCOPES = 0b01 | _SCOPE_SIGNALS
 READ = EXECUTE | READ_FILE | READ_DIR
 _OF_A_FILE = EXECUTE | WRITE_FILE | READ_FILE | _TRUNCATE | _IOCTL_DEV
 SCOPED_SIGNALS_ABI = 6
+_ASK_VERSION = 1
+_PATH_BENEATH = 1
 
 SYSTEM_FOLDERS = ("/usr", "/lib", "/lib32", "/lib64", "/libx32", "/bin", "/sbin")
 _SETTINGS = (
@@ -61,9 +63,7 @@ class _PathBeneath(ctypes.Structure):
 def abi() -> int:
     """Return the version that the kernel offers; 0 where there is none."""
     try:
-        return kernel.syscall(
-            kernel.LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint32(1)
-        )
+        return kernel.syscall(kernel.LANDLOCK_CREATE_RULESET, 0, 0, _ASK_VERSION)
     except OSError:
         return 0
 
@@ -87,12 +87,7 @@ class Rules:
         size = 8 if self.abi < 4 else 16 if self.abi < SCOPED_SIGNALS_ABI else 24
         scopes = _SCOPES if self.abi >= SCOPED_SIGNALS_ABI else 0
         attributes = _Attributes(self._files, _TCP if self.abi >= 4 else 0, scopes)
-        rules = kernel.syscall(
-            kernel.LANDLOCK_CREATE_RULESET,
-            ctypes.byref(attributes),
-            ctypes.c_size_t(size),
-            ctypes.c_uint32(0),
-        )
+        rules = _create(attributes, size)
         for path, fd in self._system.items():
             writes = WRITE_FILE | _TRUNCATE if path in _WRITABLE_DEVICES else 0
             self._add(rules, fd, READ | writes)
@@ -101,6 +96,12 @@ class Rules:
         for path in writable:
             self._allow(rules, path, self._files & ~_IOCTL_DEV)
         return rules
+
+    def close(self) -> None:
+        """Close the system's paths: rule sets that were made stay as they are."""
+        for fd in self._system.values():
+            os.close(fd)
+        self._system = {}
 
     def allow_own_facts(self, rules: int) -> None:
         """Let a program read what `/proc` says of itself: runtimes size their heaps by it."""
@@ -117,13 +118,11 @@ class Rules:
         if not stat.S_ISDIR(os.fstat(fd).st_mode):
             allowed &= _OF_A_FILE
         rule = _PathBeneath(allowed, fd)
-        kernel.syscall(
-            kernel.LANDLOCK_ADD_RULE,
-            ctypes.c_int(rules),
-            ctypes.c_int(1),
-            ctypes.byref(rule),
-            ctypes.c_uint32(0),
-        )
+        kernel.syscall(kernel.LANDLOCK_ADD_RULE, rules, _PATH_BENEATH, ctypes.addressof(rule))
+
+
+def _create(attributes: _Attributes, size: int) -> int:
+    return kernel.syscall(kernel.LANDLOCK_CREATE_RULESET, ctypes.addressof(attributes), size)
 
 
 def _open(path: str) -> int:
@@ -141,12 +140,7 @@ def scope_signals() -> None:
         OSError: The kernel refused, as all before ABI 6 do.
     """
     attributes = _Attributes(0, 0, _SCOPE_SIGNALS)
-    rules = kernel.syscall(
-        kernel.LANDLOCK_CREATE_RULESET,
-        ctypes.byref(attributes),
-        ctypes.c_size_t(24),
-        ctypes.c_uint32(0),
-    )
+    rules = _create(attributes, ctypes.sizeof(attributes))
     restrict_self(rules)
     os.close(rules)
 
@@ -158,4 +152,4 @@ def restrict_self(rules: int) -> None:
         OSError: The kernel refused.
     """
     kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
-    kernel.syscall(kernel.LANDLOCK_RESTRICT_SELF, ctypes.c_int(rules), ctypes.c_uint32(0))
+    kernel.syscall(kernel.LANDLOCK_RESTRICT_SELF, rules)

@@ -21,13 +21,13 @@ class Link:
         self.fd = fd
         self._rest = b""
 
-    def send(self, message: bytes) -> None:
-        """Send one message.
+    def send(self, *messages: bytes) -> None:
+        """Send messages.
 
         Raises:
             LinkClosedError: Nobody reads any more.
         """
-        data = _LENGTH.pack(len(message)) + message
+        data = b"".join([_LENGTH.pack(len(each)) + each for each in messages])
         try:
             written = os.write(self.fd, data)
             while written < len(data):

@@ -75,6 +75,8 @@ def encode(value: Any, name_of: Callable[[object], int]) -> Any:
         return value if value.bit_length() < _LONG_BITS else {_TAG: "int", "v": hex(value)}
     if kind is list:
         return [encode(item, name_of) for item in value]
+    if kind is type and value in _TYPES:
+        return {_TAG: "type", "v": value.__name__}
     for base, tag, write in _ENCODERS:
         if isinstance(value, base):
             return write(value, tag, name_of)
@@ -167,7 +169,13 @@ def _stamp(value: Any, tag: str, name_of: Callable[[object], int]) -> dict[str, 
     return {_TAG: tag, "v": type(value).isoformat(value)}
 
 
+_TYPES = frozenset(
+    {int, float, complex, bool, str, bytes, bytearray, list, tuple, dict, set, frozenset, object}
+)
+_TYPES_BY_NAME = {kind.__name__: kind for kind in _TYPES}
+
 _DECODERS: dict[str, Callable[[Any, Callable[[int], object]], Any]] = {
+    "type": lambda v, _n: _TYPES_BY_NAME[v],
     "tuple": lambda v, n: tuple([decode(item, n) for item in v]),
     "dict": lambda v, n: {decode(key, n): decode(item, n) for key, item in v},
     "set": lambda v, n: {decode(item, n) for item in v},

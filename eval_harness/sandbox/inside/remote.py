@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import builtins
-import json
 import marshal
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from eval_harness.sandbox.inside import plain
@@ -31,8 +31,17 @@ class CandidateError(Exception):
 class Calls:
     """Calls of the candidate's functions, one at a time."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, certain: list[bytes]) -> None:
+        """Speak over a link.
+
+        Args:
+            link: To the candidate.
+            certain: The calls that the tests make first, whatever is answered, as `marshal` writes
+                them: sent at once, so that the candidate need not wait for each.
+        """
         self._link = link
+        self._ahead = deque(certain)
+        """Calls that were sent and that the tests have not made yet."""
         self._given: list[Callable[..., object]] = []
         """Functions of the tests that the candidate may call."""
         self.broken: dict[str, Any] | None = None
@@ -51,15 +60,31 @@ class Calls:
     def call(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call, and return what comes back; arguments change as the candidate changed them."""
         try:
-            message = b"m" + marshal.dumps((target, args, kwargs), 2)
+            message = marshal.dumps((target, args, kwargs), 2)
         except ValueError:
-            message = b"j" + plain.dumps([target, list(args), kwargs], self._name_of)
-        self._link.send(message)
+            self._forget_ahead()
+            self._link.send(b"j" + plain.dumps([target, list(args), kwargs], self._name_of))
+        else:
+            if self._ahead and self._ahead[0] == message:
+                self._ahead.popleft()
+            else:
+                self._forget_ahead()
+                self._link.send(b"m" + message)
         value, after = self.wait()
         if type(after) is list and len(after) == len(args):
             for old, new in zip(args, after, strict=True):
                 plain.change(old, new)
         return value
+
+    def begin(self, program: bytes) -> None:
+        """Send the program and the calls that follow in any case."""
+        self._link.send(program, *(b"m" + message for message in self._ahead))
+
+    def _forget_ahead(self) -> None:
+        """Drop the answers to calls that the tests did not make after all."""
+        while self._ahead:
+            self._ahead.popleft()
+            self._receive()
 
     def wait(self) -> tuple[Any, Any]:
         """Return the next answer, a value and the arguments after the call."""

@@ -10,18 +10,20 @@ import resource
 import signal
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from eval_harness.sandbox.inside import kernel, landlock, seccomp
 
 _OPEN_FILES = 1024
 _STACK_BYTES = 8 << 20
 """As most machines have it; where there is no limit, endless recursion would fill the memory."""
+_OWN_PROCESSES = 6
+"""Ours that run as the same user: a keeper, an examiner, those of bubblewrap."""
 _SLACK_PROCESSES = 256
 """Where RLIMIT_NPROC counts all processes of a user: those that others start meanwhile."""
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,39 +45,70 @@ class Isolation:
     """A control group limits memory and processes."""
 
 
-def enter(
-    isolation: Isolation, limits: dict[str, Any], rules: int | None, readable: Sequence[str]
-) -> None:
-    """Restrict this process; what it starts later is under the same rules.
+class Plan(NamedTuple):
+    """What a process will give up; made before it is forked, as that is cheaper."""
+
+    limits: tuple[tuple[int, tuple[int, int]], ...]
+    """For `setrlimit`."""
+    is_restricted: bool
+    uid: int | None
+    capabilities: int
+    landlock_abi: int
+    is_among_others: bool
+    """It runs as a user who has other processes within its sight."""
+
+
+def plan(isolation: Isolation, limits: dict[str, Any], readable: Sequence[str]) -> Plan:
+    """Plan the restrictions of a job.
 
     Args:
         isolation: What the worker offers.
         limits: Of the job, as in `Limits`.
-        rules: Descriptor of the Landlock rules, None where there are none.
         readable: Paths that the job may read.
+    """
+    rules = isolation.landlock
+    is_hidden = isolation.uid is not None and not all(map(is_open_to_all, readable))
+    return Plan(
+        limits=tuple(_resource_limits(isolation, limits)),
+        is_restricted=isolation.is_restricted,
+        uid=isolation.uid,
+        # Toolchains in the home of root; Landlock still holds.
+        capabilities=kernel.CAPABILITY_READ if rules and is_hidden else 0,
+        landlock_abi=rules.abi if rules else 0,
+        is_among_others=isolation.uid is None and not isolation.has_namespaces,
+    )
+
+
+def enter(plan: Plan, rules: int | None) -> None:
+    """Restrict this process; what it starts later is under the same rules.
+
+    Args:
+        plan: What to give up.
+        rules: Descriptor of the Landlock rules, None where there are none.
 
     Raises:
         OSError: The kernel refused: the job must not run.
     """
     os.umask(0o077)
-    _set_limits(isolation, limits)
-    if not isolation.is_restricted:
+    for kind, pair in plan.limits:
+        resource.setrlimit(kind, pair)
+    if not plan.is_restricted:
         return
     if rules is not None:
         landlock.restrict_self(rules)
-    kept = 0
-    if isolation.uid is not None:
-        if rules is not None and not all(map(is_open_to_all, readable)):
-            kept = kernel.CAPABILITY_READ  # within the rules: toolchains in the home of root
+    uid = plan.uid
+    if uid is not None:
+        if plan.capabilities:
             kernel.prctl(kernel.PR_SET_KEEPCAPS, 1)
         os.setgroups([])
-        os.setresgid(isolation.uid, isolation.uid, isolation.uid)
-        os.setresuid(isolation.uid, isolation.uid, isolation.uid)
+        os.setresgid(uid, uid, uid)
+        os.setresuid(uid, uid, uid)
     kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
-    kernel.drop_capabilities(kept)
-    if isolation.uid is None and not isolation.has_namespaces:
-        version = isolation.landlock.abi if isolation.landlock else 0
-        seccomp.install(seccomp.same_user_filter(own_pid=os.getpid(), landlock_abi=version))
+    kernel.drop_capabilities(plan.capabilities)
+    if plan.is_among_others:
+        own_pid = os.getpid()
+        program = seccomp.same_user_filter(own_pid=own_pid, landlock_abi=plan.landlock_abi)
+        seccomp.install(program)
 
 
 @functools.cache
@@ -88,9 +121,18 @@ def is_open_to_all(path: str) -> bool:
         return True
 
 
-def limit_address_space(limit_bytes: int) -> None:
-    """Limit the memory that this process may map; running out raises where it can be caught."""
-    _limit(resource.RLIMIT_AS, limit_bytes)
+def score_file() -> int | None:
+    """Open what sets a process's rank among those to be killed; None where it is set for good."""
+    if os.geteuid() != 0:
+        return None
+    fd = os.open("/proc/self/oom_score_adj", os.O_RDWR | os.O_CLOEXEC)
+    try:
+        os.pwrite(fd, b"1", 0)
+        os.pwrite(fd, b"0", 0)
+    except OSError:
+        os.close(fd)
+        return None
+    return fd
 
 
 def reset_signals() -> None:
@@ -100,31 +142,35 @@ def reset_signals() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
-def _set_limits(isolation: Isolation, limits: dict[str, Any]) -> None:
+def _resource_limits(
+    isolation: Isolation, limits: dict[str, Any]
+) -> Iterator[tuple[int, tuple[int, int]]]:
     cpu_s = math.ceil(limits["cpu_s"])
-    _limit(resource.RLIMIT_CPU, cpu_s, cpu_s + 1)
-    _limit(resource.RLIMIT_FSIZE, limits["files_bytes"])
-    _limit(resource.RLIMIT_CORE, 0)
-    _limit(resource.RLIMIT_STACK, _STACK_BYTES)
-    _limit(resource.RLIMIT_NOFILE, _OPEN_FILES)
-    _limit(resource.RLIMIT_MSGQUEUE, 0)
-    if not isolation.is_counted_by_group:
-        _limit(resource.RLIMIT_AS, limits["address_space_bytes"] or limits["memory_bytes"])
+    yield resource.RLIMIT_CPU, _lower(resource.RLIMIT_CPU, cpu_s, cpu_s + 1)
+    processes = limits["processes"] + _OWN_PROCESSES
     if isolation.uid is None and not isolation.has_namespaces:
-        running = _tasks_of_user()
-        _limit(resource.RLIMIT_NPROC, running + limits["processes"] + _SLACK_PROCESSES)
-    else:
-        # The keeper and the judge run as the same user.
-        _limit(resource.RLIMIT_NPROC, limits["processes"] + 6)
+        processes += _tasks_of_user() + _SLACK_PROCESSES
+    wanted = {
+        resource.RLIMIT_FSIZE: limits["files_bytes"],
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_STACK: _STACK_BYTES,
+        resource.RLIMIT_NOFILE: _OPEN_FILES,
+        resource.RLIMIT_MSGQUEUE: 0,
+        resource.RLIMIT_NPROC: processes,
+    }
+    if not isolation.is_counted_by_group or limits["kind"] == "python":
+        # Python raises where it runs out, so that its programs end alike on every machine.
+        wanted[resource.RLIMIT_AS] = limits["address_space_bytes"] or limits["memory_bytes"]
+    for kind, value in wanted.items():
+        yield kind, _lower(kind, value, value)
 
 
-def _limit(kind: int, soft: int, hard: int | None = None) -> None:
-    """Lower a limit; one that is lower already stays."""
+def _lower(kind: int, soft: int, hard: int) -> tuple[int, int]:
+    """Return a limit, or the one that is lower already."""
     highest = resource.getrlimit(kind)[1]
-    hard = soft if hard is None else hard
-    if highest != resource.RLIM_INFINITY:
-        soft, hard = min(soft, highest), min(hard, highest)
-    resource.setrlimit(kind, (soft, hard))
+    if highest == resource.RLIM_INFINITY:
+        return soft, hard
+    return min(soft, highest), min(hard, highest)
 
 
 def _tasks_of_user() -> int:

@@ -19,6 +19,7 @@ _LOAD, _EQUAL, _ANY_BIT, _GREATER, _AND, _RETURN = 0x20, 0x15, 0x45, 0x25, 0x54,
 _ALLOW = 0x7FFF0000
 _KILL = 0x80000000
 _ERROR = 0x00050000
+_SET_FILTER = 1
 _SPEC_ALLOW = 1 << 2
 """No costly mitigation for speculative stores: on older kernels a filter switched it on."""
 _NEWEST = 461
@@ -221,12 +222,12 @@ def install(program: bytes) -> None:
         OSError: The kernel refused.
     """
     kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
-    described = ctypes.byref(_Program(len(program) // 8, program))
-    call = kernel.number("seccomp")
+    described = _Program(len(program) // 8, program)
+    address = ctypes.addressof(described)
     try:
-        kernel.syscall(call, ctypes.c_uint(1), ctypes.c_uint(_SPEC_ALLOW), described)
+        kernel.syscall(kernel.SECCOMP, _SET_FILTER, _SPEC_ALLOW, address)
     except OSError:  # a kernel before 4.17
-        kernel.syscall(call, ctypes.c_uint(1), ctypes.c_uint(0), described)
+        kernel.syscall(kernel.SECCOMP, _SET_FILTER, 0, address)
 
 
 def _known(calls: dict[str, tuple[int, int]]) -> dict[str, int]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _CONTROL_IN = 0
 _CHUNK_BYTES = 1 << 16
-_FIRST_LOOK_MS, _LAST_LOOK_MS = 50, 200
+_FIRST_LOOK_MS, _LAST_LOOK_MS = 100, 200
 _PATIENCE_S = 0.5
 _MAX_FILES = 50_000
 """Entries in a job's folder: an inode costs memory of the kernel."""
@@ -158,7 +158,7 @@ def end_rest(isolation: Isolation, spared: frozenset[int]) -> None:
         isolation: Tells by which means.
         spared: Processes that have an answer to give, or serve the next job.
     """
-    if isolation.has_namespaces:
+    if isolation.has_namespaces or not processes.are_there_others(spared):
         return
     if isolation.uid is not None:
         processes.kill_user(isolation.uid)

@@ -25,6 +25,7 @@ from eval_harness.sandbox.inside import (
     kernel,
     landlock,
     processes,
+    restrict,
     seccomp,
     zygote,
 )
@@ -46,7 +47,7 @@ class Worker:
     """What holds here, found out once."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
-        self._score_file = _score_file()
+        self._score_file = restrict.score_file()
         kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
         kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -56,6 +57,8 @@ class Worker:
         self.isolation = _isolation(settings, has_group=self.group is not None)
         if self.isolation.are_signals_scoped:
             landlock.scope_signals()
+        self._told_cpu_ms = 0.0
+        self._counted_ms = 0.0
         self._zygote: zygote.Zygote | None = None
         self.is_own_file_system: bool = settings["is_own_file_system"]
         if is_restricted:
@@ -64,6 +67,7 @@ class Worker:
             os.chown(self.isolation.folder, self.isolation.uid, self.isolation.uid)
         gc.collect()
         gc.freeze()  # forks then share these pages
+        self._counted_ms = self._cpu_ms()
         frames.write_fd(_CONTROL_OUT, frames.pack({"from": "worker", "holds": self.holds()}))
 
     def holds(self) -> dict[str, object]:
@@ -97,7 +101,7 @@ class Worker:
             self.group.set_limits(
                 memory_bytes=limits["memory_bytes"], processes=limits["processes"]
             )
-        cpu_before_ms = self._cpu_ms()
+        cpu_before_ms = self._counted_ms
         begin, end = (
             (self._begin_python, self._end_python)
             if limits["kind"] == "python"
@@ -118,14 +122,16 @@ class Worker:
                 os.close(fd)
         wall_ms = (time.monotonic() - watch.started_s) * 1000
         folder.empty(self.isolation.folder)
-        self._answer(watch, wall_ms)
+        self._counted_ms = self._cpu_ms()
+        self._answer(watch, wall_ms, self._counted_ms - cpu_before_ms)
         if self._zygote and (watch.ended or "exit_code" not in watch.report):
-            self._zygote.end_examiner()
+            self._zygote.end_helpers()
+            self._counted_ms = self._cpu_ms()
 
     def _begin_program(self, limits: dict[str, Any]) -> Watch:
         """Start a keeper, which starts the program."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        pipes = os.pipe(), os.pipe()
+        pipes = [os.pipe(), os.pipe()]
         pid = self._fork()
         if pid == 0:
             for fd in (pipes[0][0], pipes[1][0], ours.fileno()):
@@ -153,33 +159,30 @@ class Worker:
     def _begin_python(self, limits: dict[str, Any]) -> Watch:
         """Fork the candidate, and give the examiner the other end of its connection."""
         self._zygote = self._zygote or zygote.Zygote(self.isolation)
-        examiner = self._zygote.examiner(limits)
-        used_ms = 0.0 if self.group else processes.usage([examiner.pid]).cpu_ms
+        examiner, forker = self._zygote.helpers(limits)
+        plan = self._zygote.plan(limits)
+        helpers = frozenset({examiner.pid, forker.pid})
+        used_ms = 0.0 if self.group else processes.usage(list(helpers)).cpu_ms
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        pipes = os.pipe(), os.pipe()
-        pid = self._fork()
-        if pid == 0:
-            ends = keeper.Ends(pipes[0][1], pipes[1][1], theirs)
-            self._zygote.become_candidate(limits, ends)
+        output, output_end = os.pipe()  # nobody reads it: it is only counted
+        pid = forker.fork(plan, theirs.fileno(), output_end)
         theirs.close()
         examiner.begin(ours)
         ours.close()
-        watch = self._watch(pid, limits, pipes, examiner.end)
-        watch.helpers = frozenset({examiner.pid})
+        watch = self._watch(pid, limits, [(output, output_end)], examiner.end)
+        watch.helpers = helpers
         watch.helpers_cpu_ms = used_ms
         return watch
 
     def _end_python(self, watch: Watch) -> None:
         """End the candidate and all that it started, and let the examiner answer if it can."""
         assert self._zygote
-        if "exit_code" in watch.report:
-            self._zygote.examiner(watch.limits).let_answer()
         if watch.report.get("verdict") == "gone":
             watch.report["exit_code"] = exit_code_of(watch.keeper)
         else:
             end_first(watch.keeper)
-        if self.isolation.are_signals_scoped and processes.num_below(watch.helpers):
-            self._zygote.end_examiner()  # what ends all of them ends the examiner as well
+        if self.isolation.are_signals_scoped and processes.are_there_others(watch.helpers):
+            self._zygote.end_helpers()  # what ends all of them ends these as well
             watch.helpers = frozenset()
         end_rest(self.isolation, watch.helpers)
         watch.drain()
@@ -202,7 +205,7 @@ class Worker:
         self,
         pid: int,
         limits: dict[str, Any],
-        pipes: tuple[tuple[int, int], tuple[int, int]],
+        pipes: list[tuple[int, int]],
         report_end: socket.socket,
     ) -> Watch:
         for _, end in pipes:
@@ -230,19 +233,22 @@ class Worker:
             os.kill(pid, signal.SIGKILL)
         processes.kill_descent(frozenset())
 
-    def _answer(self, watch: Watch, wall_ms: float) -> None:
+    def _answer(self, watch: Watch, wall_ms: float, cpu_ms: float) -> None:
         peak = self.group.peak_bytes() if self.group else watch.peak_bytes
         meta = {
             "from": "worker",
             "ended": watch.ended,
             "exit_code": watch.report.get("exit_code"),
             "error": watch.report.get("error"),
-            "cpu_ms": watch.cpu_ms() + (0 if self.group else watch.report.get("cpu_ms", 0)),
+            "cpu_ms": cpu_ms + (0 if self.group else watch.report.get("cpu_ms", 0)),
+            "worker_cpu_ms": time.process_time() * 1000 - self._told_cpu_ms,
             "wall_ms": wall_ms,
             "peak_memory_bytes": peak,
             "was_out_of_memory": self.group.was_out_of_memory() if self.group else False,
         }
+        self._told_cpu_ms += meta["worker_cpu_ms"]
         outputs = [bytes(text) for text in watch.output_ends.values()]
+        outputs += [b""] * (2 - len(outputs))
         frames.write_fd(_CONTROL_OUT, frames.pack(meta, outputs))
 
     def _cpu_ms(self) -> float:
@@ -278,20 +284,6 @@ def _isolation(settings: dict[str, Any], *, has_group: bool) -> Isolation:
         are_signals_scoped=can_scope and uid is None and not has_namespaces,
         is_counted_by_group=has_group,
     )
-
-
-def _score_file() -> int | None:
-    """Return what sets our rank among those to be killed; None where it cannot be taken back."""
-    if os.geteuid() != 0:
-        return None
-    fd = os.open("/proc/self/oom_score_adj", os.O_RDWR)
-    try:
-        os.pwrite(fd, b"1", 0)
-        os.pwrite(fd, b"0", 0)
-    except OSError:
-        os.close(fd)
-        return None
-    return fd
 
 
 def _has_namespaces() -> bool:

@@ -7,25 +7,35 @@ import importlib
 import os
 import signal
 import sys
+import time
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from eval_harness.sandbox.inside import kernel, restrict
+from eval_harness.sandbox.inside.forker import Forker
 
 if TYPE_CHECKING:
     from eval_harness.sandbox.inside.examiner import Examiner
-    from eval_harness.sandbox.inside.keeper import Ends
     from eval_harness.sandbox.inside.restrict import Isolation
 
 _COMMON = (
-    "abc array ast base64 bisect cmath collections collections.abc contextlib copy dataclasses "
-    "datetime decimal enum fractions functools hashlib heapq inspect io itertools json keyword "
-    "linecache math numbers operator pprint queue random re statistics string struct textwrap time "
-    "traceback types typing unicodedata uuid warnings zlib"
+    "abc array ast bisect collections collections.abc contextlib copy dataclasses datetime decimal "
+    "enum fractions functools heapq io itertools json linecache math operator random re statistics "
+    "string struct textwrap time traceback types typing warnings"
 )
+"""Not those with large libraries: what is in memory, every fork pays for."""
+_GARBAGE_THRESHOLD = 10_000
 _LINK = 3
+_PLAN_S = 1.0
 _READABLE = (sys.base_prefix,)
+
+
+class Helpers(NamedTuple):
+    """Processes that outlive a job."""
+
+    examiner: Examiner
+    forker: Forker
 
 
 class Zygote:
@@ -39,9 +49,12 @@ class Zygote:
         from eval_harness.sandbox.inside import candidate, examiner
 
         self._candidate = candidate
-        self._examiners = examiner
+        self._start_examiner = examiner.start
         self._isolation = isolation
-        self._examiner: Examiner | None = None
+        self._helpers: Helpers | None = None
+        self._plan: restrict.Plan
+        self._planned: tuple[tuple[str, Any], ...] = ()
+        self._planned_s = 0.0
         self._rules = None
         self._null = os.open("/dev/null", os.O_RDONLY)
         os.chdir(isolation.folder)
@@ -49,39 +62,47 @@ class Zygote:
             self._rules = isolation.landlock.rule_set(
                 readable=_READABLE, writable=(isolation.folder,)
             )
-        all(map(restrict.is_open_to_all, _READABLE))  # so that forks need not look
+            isolation.landlock.close()  # forks have less to close
         candidate.prepare()
         gc.collect()
         gc.freeze()
+        gc.set_threshold(_GARBAGE_THRESHOLD)  # programs are short
 
-    def examiner(self, limits: dict[str, Any]) -> Examiner:
-        """Return the process that runs tests; started anew after it was ended."""
-        if self._examiner is None:
+    def helpers(self, limits: dict[str, Any]) -> Helpers:
+        """Return who runs the tests and who forks; started anew after they were ended."""
+        if self._helpers is None:
             uid = self._isolation.uid
             isolation = replace(self._isolation, uid=None if uid is None else uid + 1)
-            self._examiner = self._examiners.start(isolation, self._rules, limits)
-        return self._examiner
+            flags = kernel.CLONE_NEWPID if self._isolation.has_namespaces else 0
+            self._helpers = Helpers(
+                self._start_examiner(isolation, self._rules, limits),
+                Forker(self._become_candidate, flags, restrict.score_file),
+            )
+        return self._helpers
 
-    def end_examiner(self) -> None:
-        """End it: it may be busy for ever, or hold too much."""
-        if self._examiner:
-            self._examiner.close()
-        self._examiner = None
+    def plan(self, limits: dict[str, Any]) -> restrict.Plan:
+        """Return what a candidate gives up; made anew now and then, as others start processes."""
+        key = tuple(limits.items())
+        now_s = time.monotonic()
+        if key != self._planned or now_s > self._planned_s + _PLAN_S:
+            self._plan = restrict.plan(self._isolation, limits, _READABLE)
+            self._planned, self._planned_s = key, now_s
+        return self._plan
 
-    @property
-    def lasting_processes(self) -> frozenset[int]:
-        """Processes that outlive a job."""
-        return frozenset({self._examiner.pid} if self._examiner else ())
+    def end_helpers(self) -> None:
+        """End them: a job may keep one busy for ever."""
+        for helper in self._helpers or ():
+            helper.close()
+        self._helpers = None
 
-    def become_candidate(self, limits: dict[str, Any], ends: Ends) -> NoReturn:
-        """Restrict this fork of the worker and let it serve; it never saw a problem."""
+    def _become_candidate(self, plan: restrict.Plan, link: int, output: int) -> NoReturn:
+        """Restrict this fork and let it serve; none of its ancestors ever saw a problem."""
         try:
+            kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
             os.setsid()
-            for target, fd in enumerate((self._null, ends.stdout, ends.stderr)):
+            for target, fd in enumerate((self._null, output, output, link)):
                 os.dup2(fd, target)
-            os.dup2(ends.worker.fileno(), _LINK)
-            restrict.enter(self._isolation, limits, self._rules, _READABLE)
-            restrict.limit_address_space(limits["address_space_bytes"] or limits["memory_bytes"])
+            restrict.enter(plan, self._rules)
             kernel.close_from(_LINK + 1)
             self._candidate.serve(_LINK)
         finally:
