@@ -12,8 +12,9 @@ import json
 import os
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from fimble.events import Envelope, Event, SessionEnded, to_record
 from fimble.locks import try_lock
@@ -27,11 +28,22 @@ if TYPE_CHECKING:
 SEGMENT_BYTES = 1_000_000
 SEGMENT_S = 600.0
 """A segment is closed after so long, so that the merger gets it while the session lasts."""
+GATHER_S = 0.025
+"""After it has written, the thread lets events gather for so long; a kill loses no more."""
 QUEUE_EVENTS = 10_000
 CLOSE_TIMEOUT_S = 2.0
 Later = Callable[[], Event]
 """Makes an event where that takes longer than a session may wait."""
 _RENAMES_OPEN_FILES = os.name != "nt"
+
+
+class _Waiting(NamedTuple):
+    """An event that the disk does not have yet."""
+
+    event: Event | Later
+    seq: int
+    ts_wall_ms: int
+    ts_mono_ms: float
 
 
 class Outbox:
@@ -60,7 +72,11 @@ class Outbox:
         self._seq = 0
         self._num_refused = 0
         self._is_closed = False
-        self._queue: queue.Queue[tuple[Event | Later, Envelope] | None] = queue.Queue(queue_events)
+        self._is_ending = False
+        self._max_waiting = queue_events
+        self._waiting: deque[_Waiting] = deque()
+        self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._is_asleep = False
         self._segments = _Segments(folder, session_id, segment_bytes, clock) if folder else None
         self._thread: threading.Thread | None = None
 
@@ -85,9 +101,10 @@ class Outbox:
         if self._thread is None:
             self._thread = threading.Thread(target=self._write_all, name="outbox", daemon=True)
             self._thread.start()
-        try:
-            self._queue.put_nowait((event, self._envelope()))
-        except queue.Full:
+        if len(self._waiting) < self._max_waiting:
+            self._enqueue(event)
+        else:
+            self._seq += 1
             self._num_refused += 1
 
     def close(self) -> None:
@@ -95,38 +112,53 @@ class Outbox:
         self._is_closed = True
         if self._thread is None:
             return
-        with contextlib.suppress(queue.Full):
-            last = SessionEnded(num_events_dropped=self.num_dropped)
-            self._queue.put((last, self._envelope()), timeout=CLOSE_TIMEOUT_S)
-            self._queue.put(None, timeout=CLOSE_TIMEOUT_S)
+        self._enqueue(lambda: SessionEnded(num_events_dropped=self.num_dropped))
+        self._is_ending = True
+        self._bell.put(None)
         self._thread.join(CLOSE_TIMEOUT_S)
 
-    def _envelope(self) -> Envelope:
-        envelope = Envelope(
-            session_id=self._session_id,
-            seq=self._seq,
-            ts_wall_ms=self._clock.wall_ms(),
-            ts_mono_ms=self._clock.monotonic_ms(),
-        )
+    def _enqueue(self, event: Event | Later) -> None:
+        clock = self._clock
+        self._waiting.append(_Waiting(event, self._seq, clock.wall_ms(), clock.monotonic_ms()))
         self._seq += 1
-        return envelope
+        if self._is_asleep:  # to wake a thread costs as much as all the rest
+            self._is_asleep = False
+            self._bell.put(None)
 
     def _write_all(self) -> None:
         """Write events as they come; the thread's body."""
         assert self._segments is not None
-        while True:
-            try:
-                item = self._queue.get(timeout=SEGMENT_S)
-            except queue.Empty:  # what was recorded need not wait for the next event
-                self._segments.close()
-                continue
-            if item is None:
-                break
-            event, envelope = item
-            made = event() if callable(event) else event
-            record = to_record(made, envelope)
-            self._segments.append(json.dumps(record, separators=(",", ":")).encode() + b"\n")
+        while self._waiting or not self._is_ending:
+            while self._waiting:
+                self._segments.append(self._line(self._waiting.popleft()))
+            self._wait()
         self._segments.close()
+
+    def _wait(self) -> None:
+        """Wait for what comes next: a moment at first, then until somebody rings."""
+        assert self._segments is not None
+        with contextlib.suppress(queue.Empty):
+            self._bell.get(timeout=GATHER_S)
+        self._is_asleep = not self._waiting
+        if self._waiting or self._is_ending:
+            self._is_asleep = False
+            return
+        try:
+            self._bell.get(timeout=SEGMENT_S)
+        except queue.Empty:  # what was recorded need not wait for the next event
+            self._segments.close()
+        self._is_asleep = False
+
+    def _line(self, waiting: _Waiting) -> bytes:
+        """Return what the disk gets; all that costs more than a look at the clock is done here."""
+        event = waiting.event() if callable(waiting.event) else waiting.event
+        envelope = Envelope(
+            session_id=self._session_id,
+            seq=waiting.seq,
+            ts_wall_ms=waiting.ts_wall_ms,
+            ts_mono_ms=waiting.ts_mono_ms,
+        )
+        return json.dumps(to_record(event, envelope), separators=(",", ":")).encode() + b"\n"
 
 
 class _Segments:

@@ -88,7 +88,7 @@ def test_a_disk_that_hangs_never_makes_the_session_wait(tmp_path: Path) -> None:
     os.mkfifo(fifo)
     box = outbox(tmp_path, queue_events=3)
     box.put(event(0))
-    while not box._queue.empty():
+    while box._waiting:
         pass
     for number in range(1, 10):
         box.put(event(number))
