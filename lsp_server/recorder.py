@@ -62,6 +62,9 @@ class Recorder:
         self._retention = Retention()
         self._writing = Writing()
         self._timer: asyncio.TimerHandle | None = None
+        self._due_ms: float | None = None
+        self.user_key = ""
+        """Pseudonym of the user; empty at level `metrics`."""
 
     def started(
         self,
@@ -80,6 +83,7 @@ class Recorder:
             identity: The user; `NOBODY` at level `metrics`.
         """
         name, editor_version = editor
+        self.user_key = identity.user_key
         self._outbox.put(
             SessionStarted(
                 editor=name,
@@ -153,7 +157,7 @@ class Recorder:
             is_completion=self._is_completion(document, edit),
             now_ms=now_ms,
         )
-        self._say(self._retention.edited(document, edit, now_ms))
+        self._put(self._retention.edited(document, edit, now_ms))
         self._say(self._outcomes.edited(document, edit, now_ms))
         return self._outcomes.completed_at(document.uri, now_ms)
 
@@ -201,20 +205,24 @@ class Recorder:
     def _tick(self) -> None:
         self._timer = None
         now_ms = self._clock.monotonic_ms()
-        self._say(self._outcomes.tick(now_ms))
-        self._say(self._retention.tick(now_ms))
+        self._put(self._outcomes.tick(now_ms))
+        self._put(self._retention.tick(now_ms))
         self._say(self._writing.tick(now_ms))
 
     def _say(self, events: Iterable[Event | Later]) -> None:
         """Record events, and look again when time alone makes something certain."""
         self._put(events)
+        parts = (self._outcomes, self._retention, self._writing)
+        due = [due_ms for part in parts if (due_ms := part.next_due_ms()) is not None]
+        due_ms = min(due, default=None)
+        if self._timer is not None and due_ms == self._due_ms:
+            return
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        parts = (self._outcomes, self._retention, self._writing)
-        due = [due_ms for part in parts if (due_ms := part.next_due_ms()) is not None]
-        if due:
-            wait_ms = max(1.0, min(due) - self._clock.monotonic_ms())
+        self._due_ms = due_ms
+        if due_ms is not None:
+            wait_ms = max(1.0, due_ms - self._clock.monotonic_ms())
             self._timer = asyncio.get_running_loop().call_later(wait_ms / 1000, self._tick)
 
     def _put(self, events: Iterable[Event | Later]) -> None:
