@@ -26,7 +26,9 @@ PROGRAM = "program.js"
 _HEAP_MIB = 384
 LIMITS = RUN_LIMITS.__class__(address_space_bytes=8 << 30)
 """V8 reserves gigabytes of address space that it never touches."""
-_MODULE = re.compile(r"""\brequire\(\s*['"](@?[\w.-]+(?:/[\w.-]+)?)['"]\s*\)""")
+_MODULE = re.compile(
+    r"""(?:\brequire\(\s*|\bimport\b[^;'"\n]*?)['"](?:node:)?(@?[\w.-]+(?:/[\w.-]+)?)['"]"""
+)
 _GIVEN = frozenset({"js-md5"})
 """Packages that our launcher stands in for."""
 

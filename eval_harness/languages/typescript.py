@@ -1,4 +1,8 @@
-"""TypeScript: a compiler that stays and checks types, then Node."""
+"""TypeScript: a compiler that stays and checks types, then Node.
+
+A wrong type is a compile error, as it is to the compiler; what is imported has any type. The script
+of MBXP lets programs with wrong types run, so its scores are a few points higher.
+"""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ const AMBIENT = '/ambient.d.ts';
 const ambient = [
   'declare var require: any;', 'declare var module: any;', 'declare var exports: any;',
   'declare var process: any;', 'declare var global: any;', 'declare var Buffer: any;',
+  "declare module '*';", // whatever is imported: its types are not installed
 ].join('\n');
 const options = {
   target: ts.ScriptTarget.ES2021,

@@ -103,6 +103,23 @@ def test_java_tests_within_the_class_of_the_prompt_run(get_judge: GetJudge) -> N
     assert judge.judge(problem, with_own_main).state is State.WRONG
 
 
+@pytest.mark.parametrize("how", ["* as assert from 'assert'", "assert from 'node:assert'"])
+def test_typescript_may_import_what_node_has(how: str, get_judge: GetJudge) -> None:
+    tests = f"\nimport {how};\nassert.deepStrictEqual(f(1), 2);\n"
+    question = replace(QUESTIONS["typescript"], tests=tests)
+    judge, problem = get_judge("typescript"), question.problem("typescript")
+    assert judge.judge(problem, question.right).state is State.PASSED
+    assert judge.judge(problem, question.wrong).state is State.WRONG
+
+
+def test_packages_that_the_tests_import_can_be_missing(get_judge: GetJudge) -> None:
+    tests = "\nconst far = require('@no-such/package');\nconsole.assert(f(1) === 2);\n"
+    question = replace(QUESTIONS["javascript"], tests=tests)
+    verdict = get_judge("javascript").judge(question.problem("javascript"), question.right)
+    assert verdict.state is State.TOOLCHAIN_MISSING
+    assert verdict.detail.endswith(" @no-such/package")
+
+
 def test_rust_programs_with_a_main_run(get_judge: GetJudge) -> None:
     tests = "}\n\nfn main() {\n    let candidate = f;\n    assert_eq!(candidate(1), 2);\n}\n"
     question = replace(QUESTIONS["rust"], tests=tests, style=Style.PROGRAM)
