@@ -1,9 +1,10 @@
 """Forgetting a user: at once for every reader, then from every file.
 
-A tombstone in the manifest hides the sessions from all views at the instant when the manifest is
-replaced. Then the files that hold them are written anew without them, and the old ones deleted; a
-kill in between is made good by the next merge. The manifest keeps only SHA-256 of the sessions' and
-the user's random names, so that a segment that comes late does not bring anything back.
+Lines that wait are deleted first. Then a tombstone in the manifest hides the sessions from all
+views at the instant when the manifest is replaced; at last the files that hold them are written
+anew without them, and the old ones deleted. A kill in between is made good by the next merge. The
+manifest keeps only SHA-256 of the sessions' and the user's random names, so that a segment that
+comes late does not bring anything back.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from telemetry.views import connect, not_forgotten, publish
 from telemetry.warehouse import FORMAT_VERSION, DayFile, Kind, Manifest, Warehouse
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
     from pathlib import Path
 
     import duckdb
@@ -90,10 +91,11 @@ def forget(
             | {digest_of(name): now_ms for name in user_keys},
             is_purge_due=True,
         )
+        names = {*sessions, *user_keys}
+        for folder in (*folders, warehouse.aside):
+            _scrub(folder, lambda line: _names_one(line, names))
         warehouse.save(manifest)
         publish(warehouse, manifest)
-        for folder in (*folders, warehouse.aside):
-            _scrub(folder, {*sessions, *user_keys})
         publish(warehouse, purge(folders, warehouse, manifest))
         return Forgotten(num_sessions=len(sessions), num_events=num_events)
 
@@ -137,6 +139,7 @@ def purge(folders: Iterable[Path], warehouse: Warehouse, manifest: Manifest) -> 
         for path in (*folder.glob(f"*{CLOSED_SUFFIX}"), *folder.glob(f"*{OPEN_SUFFIX}")):
             if is_forgotten(path, manifest):
                 path.unlink(missing_ok=True)
+    _scrub(warehouse.aside, lambda line: _is_of_forgotten(line, manifest))
     kept = {day: files for day, files in days.items() if files.num_events}
     old = retired(manifest.days, kept)
     purged = replace(
@@ -184,12 +187,25 @@ def _sessions_in(folder: Path, user_keys: Collection[str]) -> set[str]:
     }
 
 
-def _scrub(folder: Path, names: Collection[str]) -> None:
-    """Take the lines that hold one of the names out of the closed segments of a folder."""
-    needles = [json.dumps(name)[1:-1].encode() for name in names if name]
+def _names_one(line: bytes, names: Collection[str]) -> bool:
+    """Return whether a line, damaged or not, holds one of the names as a text."""
+    return any(json.dumps(name).encode() in line for name in names)
+
+
+def _is_of_forgotten(line: bytes, manifest: Manifest) -> bool:
+    """Return whether a line is an event of a session that is to be forgotten."""
+    try:
+        session_id = json.loads(line)["session_id"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return False
+    return isinstance(session_id, str) and digest_of(session_id) in manifest.forgotten
+
+
+def _scrub(folder: Path, is_gone: Callable[[bytes], bool]) -> None:
+    """Take lines out of the closed segments of a folder."""
     for path in sorted(folder.glob(f"*{CLOSED_SUFFIX}")):
         lines = path.read_bytes().splitlines(keepends=True)
-        kept = [line for line in lines if not any(needle in line for needle in needles)]
+        kept = [line for line in lines if not is_gone(line)]
         if not kept:
             path.unlink()
         elif len(kept) < len(lines):

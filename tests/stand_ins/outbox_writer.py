@@ -14,8 +14,8 @@ from fimble.events import SessionEnded
 from lsp_server.outbox import Outbox
 from tests.stand_ins.spool_writer import session
 
-PAUSE_S = 0.02
-SEGMENT_BYTES = 20_000
+PAUSE_S = 0.1
+SEGMENT_BYTES = 40_000
 
 
 def main() -> None:

@@ -38,13 +38,16 @@ class _Selector(selectors.DefaultSelector):
 
 
 class LoopClock:
-    """The clock of the loop that runs."""
+    """The clock of the loop that runs; any thread may look at it."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
 
     def wall_ms(self) -> int:
         return START_WALL_MS + int(self.monotonic_ms())
 
     def monotonic_ms(self) -> float:
-        return asyncio.get_running_loop().time() * 1000
+        return self._loop.time() * 1000
 
 
 def run_virtually(work: Coroutine[object, object, _T]) -> _T:
