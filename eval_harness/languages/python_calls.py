@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import marshal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -36,7 +36,8 @@ def certain_calls(tests: str, remote: tuple[str, ...]) -> tuple[bytes, ...]:
     left = _MAX_BYTES
     try:
         for name, args in _of_statements(tree.body, dict.fromkeys(remote), checks):
-            message = marshal.dumps((name, args, {}), 2)
+            call: Any = (name, args, {})
+            message = marshal.dumps(call, 2)
             left -= len(message)
             if left < 0:
                 break
@@ -82,20 +83,26 @@ def _of_expression(
 ) -> Iterator[tuple[str, tuple[object, ...]]]:
     """Yield the calls of an expression, in the order in which they are made."""
     match node:
-        case ast.Constant() | ast.Name():
-            return
         case ast.Call(func=ast.Name(id=name), args=args, keywords=[]) if name in functions:
             yield functions[name] or name, tuple(map(ast.literal_eval, args))
+        case ast.Constant() | ast.Name():
+            pass
+        case _:
+            for part in _parts(node):
+                yield from _of_expression(part, functions)
+
+
+def _parts(node: ast.expr) -> list[ast.expr]:
+    """Return what an expression evaluates in any case, in that order."""
+    match node:
         case ast.Call(func=function, args=args, keywords=[]):
-            for part in (function, *args):
-                yield from _of_expression(part, functions)
+            return [function, *args]
         case ast.Compare(left=left, comparators=[right]) | ast.BinOp(left=left, right=right):
-            yield from _of_expression(left, functions)
-            yield from _of_expression(right, functions)
+            return [left, right]
         case ast.UnaryOp(operand=part) | ast.Attribute(value=part):
-            yield from _of_expression(part, functions)
+            return [part]
         case ast.List(elts=parts) | ast.Tuple(elts=parts) | ast.Set(elts=parts):
-            for part in parts:
-                yield from _of_expression(part, functions)
-        case _ if any(isinstance(part, ast.Call) for part in ast.walk(node)):
-            raise _UncertainError
+            return parts
+    if any(isinstance(part, ast.Call) for part in ast.walk(node)):
+        raise _UncertainError
+    return []

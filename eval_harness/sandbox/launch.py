@@ -133,8 +133,8 @@ def _container(readable: tuple[str, ...], name: str) -> list[str]:
     program = container_program() or "docker"
     image = os.environ.get(IMAGE_VARIABLE, "python:3.11-slim")
     command = [program, "run", "--rm", "--interactive", "--pull", "never", "--name", name]
-    for name, value in ENVIRONMENT.items():
-        command += ["--env", f"{name}={value}"]
+    for variable, value in ENVIRONMENT.items():
+        command += ["--env", f"{variable}={value}"]
     command += ["--network", "none", "--read-only", "--cap-drop", "ALL", "--user", "65534:65534"]
     command += ["--security-opt", "no-new-privileges", "--pids-limit", "512", "--ipc", "none"]
     size = f"rw,exec,nosuid,nodev,mode=1777,size={_FILE_SYSTEM_BYTES}"

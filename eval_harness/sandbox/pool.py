@@ -175,8 +175,9 @@ class WorkerPool:
         """End every process and remove every folder."""
         with self._lock:
             slots = [*self._idle, *self._busy]
-            services = self._services
-            self._idle, self._services = [], []
+            services = list(self._services)
+            self._idle.clear()
+            self._services.clear()
             self._busy.clear()
         for service in services:
             service.close()
@@ -188,9 +189,7 @@ class WorkerPool:
     def _ask_once(self, slot: _Slot, message: bytes, wall_s: float) -> Answers:
         try:
             answers = slot.worker.run(message, wall_s=wall_s)
-            error = answers.worker.meta["error"]
-            if error and not answers.worker.meta["ended"] and not _was_killed(answers):
-                raise SandboxError(f"the sandbox failed: {error}")
+            _check(answers)
         except BaseException:
             self._discard(slot)
             raise
@@ -289,9 +288,15 @@ def _ended(answers: Answers, exit_code: int, limits: Limits) -> Ended:
 _SIGXCPU = 24
 
 
-def _was_killed(answers: Answers) -> bool:
-    """Return whether the keeper went with its job, out of memory."""
-    return bool(answers.worker.meta["was_out_of_memory"])
+def _check(answers: Answers) -> None:
+    """Tell our own failures from the end of a job that took its keeper along, out of memory.
+
+    Raises:
+        SandboxError: It was ours.
+    """
+    said = answers.worker.meta
+    if said["error"] and not said["ended"] and not said["was_out_of_memory"]:
+        raise SandboxError(f"the sandbox failed: {said['error']}")
 
 
 def _uid(index: int) -> int:

@@ -64,7 +64,9 @@ class WorkerProcess:
             )
         except OSError as error:
             raise SandboxError(f"the sandbox did not start: {error}") from error
-        assert self._process.stdin and self._process.stdout and self._process.stderr
+        assert self._process.stdin
+        assert self._process.stdout
+        assert self._process.stderr
         self._input = self._process.stdin.fileno()
         self._output = self._process.stdout.fileno()
         self._errors = self._process.stderr
@@ -143,7 +145,9 @@ class WorkerProcess:
     def close(self) -> None:
         """End the worker; it ends and removes what is left of a job."""
         process = self._process
-        assert process.stdin and process.stdout and process.stderr
+        assert process.stdin
+        assert process.stdout
+        assert process.stderr
         with contextlib.suppress(OSError):
             process.stdin.close()
         try:

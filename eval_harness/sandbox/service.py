@@ -6,7 +6,7 @@ import json
 import threading
 import time
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from eval_harness.sandbox.inside import frames
 from eval_harness.sandbox.job import SandboxError
@@ -26,11 +26,14 @@ class Holder(Protocol):
     worker: WorkerProcess
 
 
-class ResidentService:
+_Held = TypeVar("_Held", bound=Holder)
+
+
+class ResidentService(Generic[_Held]):
     """Starts with the first question, and anew after it died; threads take turns."""
 
     def __init__(
-        self, start: Callable[[], Holder], discard: Callable[[Holder], None], job: Job
+        self, start: Callable[[], _Held], discard: Callable[[_Held], None], job: Job
     ) -> None:
         """Remember what to start.
 
@@ -43,7 +46,7 @@ class ResidentService:
         self._discard = discard
         self._job = job
         self._lock = threading.Lock()
-        self._holder: Holder | None = None
+        self._holder: _Held | None = None
 
     def ask(self, question: Mapping[str, object], *, wall_s: float) -> dict[str, object]:
         """Return the answer to one question.
@@ -56,9 +59,7 @@ class ResidentService:
             holder = self._holder = self._holder or self._begin()
             try:
                 holder.worker.say(json.dumps(question).encode() + b"\n")
-                answer = json.loads(holder.worker.read_line(deadline_s))
-                if not isinstance(answer, dict):
-                    raise SandboxError(f"the resident process answered {str(answer)[:200]!r}")
+                answer: dict[str, object] = json.loads(holder.worker.read_line(deadline_s))
             except (SandboxError, ValueError) as error:
                 self._end()
                 raise SandboxError(str(error)) from error
@@ -69,7 +70,7 @@ class ResidentService:
         with self._lock:
             self._end()
 
-    def _begin(self) -> Holder:
+    def _begin(self) -> _Held:
         job = self._job
         holder = self._start()
         limits = replace(job.limits, cpu_s=_FOREVER_S, wall_s=_FOREVER_S)

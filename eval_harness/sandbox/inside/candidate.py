@@ -6,6 +6,7 @@ Whatever the program does to this process, it can only change what it answers.
 from __future__ import annotations
 
 import builtins
+import functools
 import marshal
 import os
 import sys
@@ -79,10 +80,10 @@ class Candidate:
         number, operation = target
         subject = self._objects[number]
         if operation == "getattr":
-            return lambda name: getattr(subject, name)
+            return functools.partial(getattr, subject)
         if operation == "call":
             return subject
-        return lambda *args: _OPERATIONS[operation](subject, *args)
+        return functools.partial(_OPERATIONS[operation], subject)
 
     def _name_of(self, value: object) -> int:
         self._objects.append(value)

@@ -43,7 +43,7 @@ def fill(folder: str, files: dict[str, bytes], executables: set[str], uid: int |
         for end in range(1, len(parts)):
             parent = "/".join(parts[:end])
             if parent not in made:
-                os.mkdir(f"{folder}/{parent}", 0o700)  # noqa: PTH102 - hot
+                os.mkdir(f"{folder}/{parent}", 0o700)
                 _give(f"{folder}/{parent}", uid)
                 made.add(parent)
         mode = 0o700 if path in executables else 0o600
@@ -82,7 +82,7 @@ def unlinked_bytes(pids: list[int]) -> int:
     for pid in pids:
         with contextlib.suppress(OSError):
             for fd in os.listdir(f"/proc/{pid}/fd"):
-                facts = os.stat(f"/proc/{pid}/fd/{fd}")  # noqa: PTH116 - hot
+                facts = os.stat(f"/proc/{pid}/fd/{fd}")
                 if facts.st_nlink == 0 and stat.S_ISREG(facts.st_mode):
                     seen[facts.st_dev, facts.st_ino] = facts.st_blocks * 512
     return sum(seen.values())
@@ -125,7 +125,7 @@ def empty(folder: str) -> None:
                 for entry in os.listdir(here):
                     if _is_folder(entry, here):
                         moved = f"{secret}{len(waiting)}"
-                        os.chmod(entry, 0o700, dir_fd=here)  # noqa: PTH101
+                        os.chmod(entry, 0o700, dir_fd=here)
                         os.rename(entry, moved, src_dir_fd=here, dst_dir_fd=top)
                         waiting.append(moved)
                     else:

@@ -1,7 +1,7 @@
 """The process that candidates are forked from: it does nothing else, so that forks stay cheap.
 
-After a fork, every page that either side writes to is copied. The worker writes to hundreds while it
-watches a job; this process to a few. Its forks are the worker's children, not its own.
+After a fork, every page that either side writes to is copied. The worker writes to hundreds while
+it watches a job; this process to a few. Its forks are the worker's children, not its own.
 """
 
 from __future__ import annotations

@@ -104,7 +104,7 @@ def start(
     environment |= what["env"]
     argv: list[str] = what["argv"]
     try:
-        os.execve(argv[0], argv, environment)
+        os.execve(argv[0], argv, environment)  # noqa: S606 - there is no shell on purpose
     except (OSError, ValueError) as error:
         os.write(2, f"{argv[0]}: {error}\n".encode())
     os._exit(_COULD_NOT_START)
@@ -138,8 +138,8 @@ def _as_input(content: bytes, path: str) -> int:
         os.close(start_of_pipe)
         return end
     name = f"{path}/{os.urandom(8).hex()}"
-    with open(name, "xb") as file:  # noqa: PTH123
+    with open(name, "xb") as file:
         file.write(content)
     fd = os.open(name, os.O_RDONLY)
-    os.unlink(name)  # noqa: PTH108
+    os.unlink(name)
     return fd

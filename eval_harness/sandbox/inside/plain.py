@@ -23,7 +23,8 @@ _LONG_BITS = 10_000
 _TAG = "_"
 _ENCODER = json.JSONEncoder(check_circular=False)
 _DECODER = json.JSONDecoder()
-_KEYS = type({}.keys())
+_EMPTY: dict[object, object] = {}
+_KEYS = type(_EMPTY.keys())
 
 
 class NotPlainError(Exception):
@@ -57,13 +58,14 @@ def loads(text: bytes, named: Callable[[int], object]) -> Any:
     """
     try:
         value, end = _DECODER.raw_decode(text.decode())
-        if end != len(text):
-            raise NotPlainError("something follows the answer")
-        return decode(value, named) if b"{" in text else value
+        plain = decode(value, named) if b"{" in text else value
     except NotPlainError:
         raise
     except Exception as error:
         raise NotPlainError(f"{type(error).__name__}: {error}") from error
+    if end != len(text):
+        raise NotPlainError("something follows the answer")
+    return plain
 
 
 def encode(value: Any, name_of: Callable[[object], int]) -> Any:
@@ -138,6 +140,12 @@ def _pairs(value: Any, tag: str, name_of: Callable[[object], int]) -> dict[str, 
     return {_TAG: tag, "v": pairs}
 
 
+def _stamp(value: Any, tag: str, name_of: Callable[[object], int]) -> dict[str, Any]:
+    if value.tzinfo is not None:
+        return {_TAG: "object", "v": name_of(value)}
+    return {_TAG: tag, "v": type(value).isoformat(value)}
+
+
 # In this order: a datetime is a date. Each writes by the base's own methods, not by those of a
 # subclass.
 _ENCODERS: tuple[tuple[type, str, Any], ...] = (
@@ -156,17 +164,11 @@ _ENCODERS: tuple[tuple[type, str, Any], ...] = (
     (_KEYS, "keys", lambda v, t, n: _items(list(v), t, n)),
     (Decimal, "decimal", lambda v, t, _n: {_TAG: t, "v": Decimal.__str__(v)}),
     (Fraction, "fraction", lambda v, t, _n: {_TAG: t, "v": [hex(v.numerator), hex(v.denominator)]}),
-    (datetime, "datetime", lambda v, t, n: _stamp(v, t, n)),
+    (datetime, "datetime", _stamp),
     (date, "date", lambda v, t, _n: {_TAG: t, "v": date.isoformat(v)}),
-    (time, "time", lambda v, t, n: _stamp(v, t, n)),
+    (time, "time", _stamp),
     (timedelta, "timedelta", lambda v, t, _n: {_TAG: t, "v": [v.days, v.seconds, v.microseconds]}),
 )
-
-
-def _stamp(value: Any, tag: str, name_of: Callable[[object], int]) -> dict[str, Any]:
-    if value.tzinfo is not None:
-        return {_TAG: "object", "v": name_of(value)}
-    return {_TAG: tag, "v": type(value).isoformat(value)}
 
 
 _TYPES = frozenset(

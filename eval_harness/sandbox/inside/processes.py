@@ -12,7 +12,7 @@ from typing import NamedTuple
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _OWN_LIST = "/proc/thread-self/children"
-_HAS_LISTS = os.path.exists(_OWN_LIST)  # noqa: PTH110 - kernels may be built without
+_HAS_LISTS = os.path.exists(_OWN_LIST)
 _CHUNK_BYTES = 1 << 12
 _PAUSE_S = 0.001
 

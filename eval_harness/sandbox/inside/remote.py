@@ -60,6 +60,8 @@ class Calls:
     def call(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call, and return what comes back; arguments change as the candidate changed them."""
         try:
+            if bytearray in map(type, args):
+                raise ValueError  # noqa: TRY301 - `marshal` would make bytes of it
             message = marshal.dumps((target, args, kwargs), 2)
         except ValueError:
             self._forget_ahead()
@@ -165,7 +167,7 @@ class Remote:
     def __setattr__(self, name: str, value: object) -> None:
         self._ask("setattr", name, value)
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: D102 - as every function
         return self._ask("call", *args, **kwargs)
 
     def __next__(self) -> Any:
@@ -188,14 +190,16 @@ class Remote:
 
 def _forward(operation: str) -> Callable[..., Any]:
     def ask(self: Remote, *args: Any) -> Any:
-        return Remote._ask(self, operation, *args)
+        return Remote._ask(self, operation, *args)  # noqa: SLF001 - our own
 
     return ask
 
 
-for (
-    _operation
-) in "len iter getitem setitem delitem contains int float abs lt le gt ge add sub mul".split():
+_FORWARDED = (
+    *("len", "iter", "getitem", "setitem", "delitem", "contains", "int", "float", "abs"),
+    *("lt", "le", "gt", "ge", "add", "sub", "mul"),
+)
+for _operation in _FORWARDED:
     setattr(Remote, f"__{_operation}__", _forward(_operation))
 
 

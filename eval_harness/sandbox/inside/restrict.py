@@ -116,7 +116,7 @@ def is_open_to_all(path: str) -> bool:
     """Return whether every user may go to a path; missing ones stop nobody."""
     try:
         folders = [path, *map(str, PurePosixPath(path).parents)]
-        return all(os.stat(folder).st_mode & 0o001 for folder in folders)  # noqa: PTH116
+        return all(os.stat(folder).st_mode & 0o001 for folder in folders)
     except OSError:
         return True
 

@@ -9,16 +9,13 @@ import select
 import signal
 import socket
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from eval_harness.sandbox.inside import folder, processes
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from eval_harness.sandbox.inside.groups import Group
-    from eval_harness.sandbox.inside.restrict import Isolation
+from eval_harness.sandbox.inside.groups import Group
+from eval_harness.sandbox.inside.restrict import Isolation
 
 _CONTROL_IN = 0
 _CHUNK_BYTES = 1 << 16

@@ -52,7 +52,7 @@ class Worker:
         kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         is_restricted: bool = settings["is_restricted"]
-        os.makedirs(settings["folder"], 0o700, exist_ok=True)  # noqa: PTH103
+        os.makedirs(settings["folder"], 0o700, exist_ok=True)
         self.group = Group(settings["group"]) if settings["group"] else None
         self.isolation = _isolation(settings, has_group=self.group is not None)
         if self.isolation.are_signals_scoped:
@@ -90,7 +90,8 @@ class Worker:
                 return
             try:
                 if head.meta["kind"] == "service":
-                    return self._become_service(head.meta)
+                    self._become_service(head.meta)
+                    return
                 self._run(head.meta)
             except HarnessGoneError:
                 return
@@ -261,10 +262,8 @@ class Worker:
 
 def main(settings_text: str) -> NoReturn:
     """Serve until the harness has ended."""
-    try:
+    with suppress(BrokenPipeError):  # the harness has ended
         Worker(json.loads(settings_text)).serve()
-    except BrokenPipeError:
-        pass  # the harness has ended
     sys.exit(0)
 
 

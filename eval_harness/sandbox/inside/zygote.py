@@ -55,7 +55,7 @@ class Zygote:
         self._plan: restrict.Plan
         self._planned: tuple[tuple[str, Any], ...] = ()
         self._planned_s = 0.0
-        self._rules = None
+        self._rules: int | None = None
         self._null = os.open("/dev/null", os.O_RDONLY)
         os.chdir(isolation.folder)
         if isolation.landlock:

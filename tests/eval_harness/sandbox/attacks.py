@@ -246,7 +246,8 @@ for name, number, *args in (
     ("shmget", 29, 0, 4096, 0o1600), ("msgget", 68, 0, 0o1600), ("semget", 64, 0, 1, 0o1600),
     ("mq_open", 240, b"x", 66, 0o600, 0), ("iopl", 172, 3), ("acct", 163, b"/x"),
     ("settimeofday", 164, at, 0), ("sethostname", 170, at, 1), ("personality", 135, 0x0040000),
-    ("ioctl TIOCSTI", 16, 0, 0x5412, at), ("a call of tomorrow", 700), ("x32", 0x40000000 | 41, 2, 1, 0),
+    ("ioctl TIOCSTI", 16, 0, 0x5412, at), ("a call of tomorrow", 700),
+    ("x32", 0x40000000 | 41, 2, 1, 0),
 ):
     syscall(name, number, *args)
 """,

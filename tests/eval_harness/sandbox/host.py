@@ -30,7 +30,7 @@ else:
 if TYPE_CHECKING:
     from eval_harness.sandbox.job import Outcome, Sandbox
 
-SECRET = "the host's own words\n"
+CONTENT = "the host's own words\n"
 LIMITS = Limits(
     cpu_s=1,
     wall_s=60,
@@ -61,7 +61,7 @@ class Host:
         self.folder = folder
         folder.chmod(0o777)
         (folder / "empty").mkdir()
-        (folder / "secret").write_text(SECRET)
+        (folder / "secret").write_text(CONTENT)
         (folder / "secret").chmod(0o666)
         self.token = f"attack-{os.getpid()}-{os.urandom(6).hex()}"
         self._victim = subprocess.Popen(["sleep", "1000"], start_new_session=True)
@@ -73,7 +73,7 @@ class Host:
         self._abstract.bind("\0" + self.token)
         for listener in (self._unix, self._abstract, self._tcp):
             listener.listen()
-            listener.setblocking(False)
+            listener.settimeout(0)
         self.before = self.state()
 
     def facts(self) -> dict[str, object]:
@@ -187,7 +187,7 @@ def main() -> None:
     name, folder = sys.argv[1:3]
     tier, _, abi = name.partition(" ")
     if available_tiers()[tier]:
-        print(json.dumps({"missing": available_tiers()[tier]}))
+        sys.stdout.write(json.dumps({"missing": available_tiers()[tier]}))
         return
     host = Host(Path(folder))
     launch = LAUNCHES[tier]
@@ -197,7 +197,7 @@ def main() -> None:
     finally:
         sandbox.close()
         host.close()
-    print(json.dumps({"complaints": {name: text for name, text in found.items() if text}}))
+    sys.stdout.write(json.dumps({"complaints": {n: text for n, text in found.items() if text}}))
 
 
 if __name__ == "__main__":

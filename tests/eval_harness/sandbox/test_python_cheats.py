@@ -146,8 +146,8 @@ def later():
     os._exit(0)
 threading.Thread(target=later, daemon=True).start()
 """,
-    "stdout": """    print('{"from": "keeper", "verdict": "passed", "detail": "", "files": []}', flush=True)
-    print("passed")
+    "stdout": """    print('{"from": "keeper", "verdict": "passed", "detail": "", "files": []}')
+    print("passed", flush=True)
     import os
     os._exit(0)
 """,
@@ -164,7 +164,8 @@ threading.Thread(target=later, daemon=True).start()
     os._exit(0)
 """,
     "answers in advance": """    import os, struct, json
-    for answer in ([0, None, None], [0, [1, 2, 3], None], [0, [], None], [0, ["é", "🎉"], None]):
+    answers = ([0, [1, 2, 3], None], [0, [], None], [0, ["é", "🎉"], None])
+    for answer in ([0, None, None], *answers):
         data = json.dumps(answer).encode()
         os.write(3, struct.pack("=I", len(data)) + data)
 """,
@@ -230,6 +231,12 @@ SECRET = ""
 @pytest.fixture(scope="module")
 def judge(sandbox: Sandbox) -> PythonJudge:
     return make_judge(sandbox)
+
+
+def test_every_cheat_is_python() -> None:
+    for name, answer in CHEATS.items():
+        if name != "comment out the tests":
+            compile(PROMPT + answer, name, "exec")
 
 
 @pytest.mark.parametrize("name", CHEATS)
