@@ -144,7 +144,11 @@ def main_metric(of: Sequence[Score]) -> str | None:
 
 
 def _suite_view(suite: str, found: Mapping[str, Sequence[Score]]) -> SuiteView:
-    of_runs = {name: [score for score in of if score.suite == suite] for name, of in found.items()}
+    of_runs = {
+        name: scores_of
+        for name, of in found.items()
+        if (scores_of := [score for score in of if score.suite == suite])
+    }
     every = [score for of in of_runs.values() for score in of]
     languages = list(dict.fromkeys(score.language for score in every))
     rows = [
