@@ -223,7 +223,7 @@ def test_measure_prints_a_table_a_document_and_a_page(
     recipe = tmp_path / "model.toml"
     recipe.write_text('name = "m"\ncorpus = "c"\ntokenizer = "t"\n[model]\nhidden_size = 64\n')
     arguments = ["vocab", "measure", f"ours={tokenizer_path}", str(other), "--on", str(corpus)]
-    arguments += ["--sample-bytes", "100000", "--bytes-per-language", "100000"]
+    arguments += ["--sample-bytes", "30000", "--bytes-per-language", "30000"]
     assert main([*arguments, "--json", "--report", str(page_path), "--model", str(recipe)]) == 0
     document = json.loads(capsys.readouterr().out)
     ours, theirs = document["tokenizers"]
