@@ -174,9 +174,18 @@ def with_client_options(settings: Settings, options: Mapping[str, object]) -> Se
     """Return `settings` with the tables that an editor sent put over them.
 
     Raises:
-        ConfigError: The editor sent an unknown key or a wrong value.
+        ConfigError: The editor sent an unknown key or a wrong value, or would record more than the
+            user's own file allows: what an editor sends may come from a workspace.
     """
-    return _overlaid(settings, options, where="initializationOptions")
+    overlaid = _overlaid(settings, options, where="initializationOptions")
+    allowed, wanted = settings.telemetry.level, overlaid.telemetry.level
+    guarded = allowed is TelemetryLevel.OFF or wanted is TelemetryLevel.CONTENT
+    if guarded and wanted not in {allowed, TelemetryLevel.OFF}:
+        raise ConfigError(
+            f"initializationOptions: telemetry: level is {wanted.value!r}; fimble.toml allows "
+            f"{allowed.value!r}, and only that file can raise it"
+        )
+    return overlaid
 
 
 def _overlaid(section: Section, table: Mapping[str, object], *, where: str) -> Section:

@@ -14,8 +14,9 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from fimble.content import Content
 from fimble.events import Envelope, Event, SessionEnded, to_record
 from fimble.locks import try_lock
 from fimble.spool import closed_name, segment_name
@@ -32,15 +33,17 @@ GATHER_S = 0.025
 """After it has written, the thread lets events gather for so long; a kill loses no more."""
 QUEUE_EVENTS = 10_000
 CLOSE_TIMEOUT_S = 2.0
-Later = Callable[[], Event]
+Recorded = Event | Content
+Later = Callable[[], Recorded]
 """Makes an event where that takes longer than a session may wait."""
+Encode = Callable[[Any, Envelope], "dict[str, object] | None"]
 _RENAMES_OPEN_FILES = os.name != "nt"
 
 
 class _Waiting(NamedTuple):
     """An event that the disk does not have yet."""
 
-    event: Event | Later
+    event: Recorded | Later
     seq: int
     ts_wall_ms: int
     ts_mono_ms: float
@@ -57,6 +60,7 @@ class Outbox:
         clock: Clock,
         segment_bytes: int = SEGMENT_BYTES,
         queue_events: int = QUEUE_EVENTS,
+        encode: Encode = to_record,
     ) -> None:
         """Start a session's events; nothing is created before the first one.
 
@@ -66,6 +70,7 @@ class Outbox:
             clock: Gives the times of the events.
             segment_bytes: A segment is closed when the next line would exceed this.
             queue_events: More events than this wait for the disk never: they are dropped.
+            encode: Makes the object of a line, or None for an event that is not to be written.
         """
         self._session_id = session_id
         self._clock = clock
@@ -73,6 +78,7 @@ class Outbox:
         self._num_refused = 0
         self._is_closed = False
         self._is_ending = False
+        self._encode = encode
         self._max_waiting = queue_events
         self._waiting: deque[_Waiting] = deque()
         self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
@@ -90,7 +96,7 @@ class Outbox:
         """Events that the disk has."""
         return self._segments.num_written if self._segments else 0
 
-    def put(self, event: Event | Later) -> None:
+    def put(self, event: Recorded | Later) -> None:
         """Record an event; never waits.
 
         Args:
@@ -117,7 +123,7 @@ class Outbox:
         self._bell.put(None)
         self._thread.join(CLOSE_TIMEOUT_S)
 
-    def _enqueue(self, event: Event | Later) -> None:
+    def _enqueue(self, event: Recorded | Later) -> None:
         clock = self._clock
         self._waiting.append(_Waiting(event, self._seq, clock.wall_ms(), clock.monotonic_ms()))
         self._seq += 1
@@ -130,7 +136,9 @@ class Outbox:
         assert self._segments is not None
         while self._waiting or not self._is_ending:
             while self._waiting:
-                self._segments.append(self._line(self._waiting.popleft()))
+                record = self._record(self._waiting.popleft())
+                if record is not None:
+                    self._segments.append(json.dumps(record, separators=(",", ":")).encode())
             self._wait()
         self._segments.close()
 
@@ -149,7 +157,7 @@ class Outbox:
             self._segments.close()
         self._is_asleep = False
 
-    def _line(self, waiting: _Waiting) -> bytes:
+    def _record(self, waiting: _Waiting) -> dict[str, object] | None:
         """Return what the disk gets; all that costs more than a look at the clock is done here."""
         event = waiting.event() if callable(waiting.event) else waiting.event
         envelope = Envelope(
@@ -158,7 +166,7 @@ class Outbox:
             ts_wall_ms=waiting.ts_wall_ms,
             ts_mono_ms=waiting.ts_mono_ms,
         )
-        return json.dumps(to_record(event, envelope), separators=(",", ":")).encode() + b"\n"
+        return self._encode(event, envelope)
 
 
 class _Segments:
@@ -176,8 +184,9 @@ class _Segments:
         self._descriptor: int | None = None
         self._size_bytes = 0
 
-    def append(self, line: bytes) -> None:
+    def append(self, text: bytes) -> None:
         """Append a whole line, or count it as dropped."""
+        line = text + b"\n"
         try:
             if self._descriptor is not None and self._is_over(len(line)):
                 self.close()

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from fimble.settings import TelemetrySettings
     from lsp_server.backend import Backend
     from lsp_server.completer import Found
+    from lsp_server.content import ContentRecorder
     from lsp_server.documents import Document, Documents, Edit, Place
     from lsp_server.offers import Target
     from lsp_server.outbox import Later, Outbox
@@ -53,7 +54,13 @@ class Recorder:
     """The events of one session."""
 
     def __init__(
-        self, outbox: Outbox, *, documents: Documents, clock: Clock, shown_after_ms: float
+        self,
+        outbox: Outbox,
+        *,
+        documents: Documents,
+        clock: Clock,
+        shown_after_ms: float,
+        content: ContentRecorder | None = None,
     ) -> None:
         self.documents = documents
         self._outbox = outbox
@@ -61,6 +68,7 @@ class Recorder:
         self._outcomes = Outcomes(shown_after_ms=shown_after_ms)
         self._retention = Retention()
         self._writing = Writing()
+        self._content = content
         self._timer: asyncio.TimerHandle | None = None
         self._due_ms: float | None = None
         self.user_key = ""
@@ -130,7 +138,15 @@ class Recorder:
             requested_ms=offer.requested_ms,
             now_ms=now_ms,
         )
-        self._say([*superseded, _served(offer, backend, now_ms)])
+        self._say([*superseded, served := _served(offer, backend, now_ms)])
+        if self._content is not None and offer.target.document is self._open(offer):
+            self._content.served(
+                served.completion_id,
+                offer.rest.text,
+                document=offer.target.document,
+                place=offer.target.place,
+                digest=served.model_digest,
+            )
 
     def rest_at(self, uri: str, place: Place) -> Rest | None:
         """Return what is left of the suggestion on screen for a cursor at `place`."""
@@ -150,6 +166,8 @@ class Recorder:
         Returns: The place behind the suggestion, if the edit completed it.
         """
         now_ms = self._clock.monotonic_ms()
+        if self._content is not None:
+            self._content.edited(document, edit)
         language = language_of(document)
         self._writing.edited(
             language.name if language else "",
@@ -167,6 +185,8 @@ class Recorder:
         self._say(self._outcomes.closed(uri, now_ms))
         if (document := self.documents.get(uri)) is not None:
             self._say(self._retention.closed(document, now_ms))
+            if self._content is not None:
+                self._content.closed(document)
 
     def accepted(self, completion_id: str) -> None:
         """The editor ran the accept command of an item."""
@@ -194,6 +214,10 @@ class Recorder:
         if self._timer is not None:
             self._timer.cancel()
 
+    def _open(self, offer: Offer) -> Document | None:
+        """Return the open document of an offer: one with a selected entry in it is imagined."""
+        return self.documents.get(offer.target.document.uri)
+
     def _is_completion(self, document: Document, edit: Edit) -> bool:
         """Return whether an edit inserts what the suggestion on screen goes on with."""
         rest = self._outcomes.rest_at(document.uri, edit.start)
@@ -207,13 +231,19 @@ class Recorder:
         now_ms = self._clock.monotonic_ms()
         self._put(self._outcomes.tick(now_ms))
         self._put(self._retention.tick(now_ms))
+        if self._content is not None:
+            self._content.tick()
         self._say(self._writing.tick(now_ms))
 
     def _say(self, events: Iterable[Event | Later]) -> None:
         """Record events, and look again when time alone makes something certain."""
         self._put(events)
-        parts = (self._outcomes, self._retention, self._writing)
-        due = [due_ms for part in parts if (due_ms := part.next_due_ms()) is not None]
+        parts = (self._outcomes, self._retention, self._writing, self._content)
+        due = [
+            due_ms
+            for part in parts
+            if part is not None and (due_ms := part.next_due_ms()) is not None
+        ]
         due_ms = min(due, default=None)
         if self._timer is not None and due_ms == self._due_ms:
             return

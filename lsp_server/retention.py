@@ -23,7 +23,8 @@ from fimble.events import (
     Undone,
 )
 from lsp_server.alignment import left_of
-from lsp_server.documents import Document, Place, advanced
+from lsp_server.documents import Document
+from lsp_server.span import Span
 
 if TYPE_CHECKING:
     from lsp_server.documents import Edit
@@ -47,8 +48,7 @@ class _Watched:
     completion_id: str
     text: str
     document: Document
-    start: Place
-    end: Place
+    span: Span
     taken_ms: float
     is_sure: bool = False
     """It was resolved as accepted."""
@@ -62,23 +62,14 @@ class _Watched:
             return None
         return self.taken_ms + HORIZONS_S[self.num_looks] * 1000
 
-    def follow(self, edit: Edit) -> bool:
-        """Move with an edit; say whether it touched the text."""
-        is_empty = self.start == self.end
-        if edit.start > self.end or (edit.start == self.end and not is_empty):
-            return False
-        behind = advanced(edit.start, edit.new)
-        if edit.end < self.start or (edit.end == self.start and not is_empty):
-            self.start = _behind(self.start, edit, behind)
-            self.end = _behind(self.end, edit, behind)
-            return False
-        self.start = min(self.start, edit.start)
-        self.end = behind if edit.end >= self.end else _behind(self.end, edit, behind)
-        return True
+    @property
+    def text_now(self) -> str:
+        """What stands in the span."""
+        return self.document.between(self.span.start, self.span.end)
 
     def holds_half(self) -> bool:
         """Return whether half of the text may still stand."""
-        return len(self.document.between(self.start, self.end)) >= len(self.text) * KEPT_MIN_RATE
+        return len(self.text_now) >= len(self.text) * KEPT_MIN_RATE
 
 
 class Retention:
@@ -93,8 +84,7 @@ class Retention:
             completion_id=taken.completion_id,
             text=taken.text,
             document=document,
-            start=taken.start,
-            end=taken.end,
+            span=Span(taken.start, taken.end),
             taken_ms=now_ms,
         )
 
@@ -121,7 +111,7 @@ class Retention:
         if edit.old == edit.new:
             return events
         for each in self._watched.values():
-            if each.document is not document or not each.follow(edit):
+            if each.document is not document or not each.span.follow(edit):
                 continue
             is_early = each.undone_ms is None and now_ms <= each.taken_ms + UNDO_MS
             if is_early and edit.old and not each.holds_half():
@@ -161,13 +151,6 @@ class Retention:
         return min((due_ms for due_ms in due if due_ms is not None), default=None)
 
 
-def _behind(place: Place, edit: Edit, behind: Place) -> Place:
-    """Return where a place behind an edit stands afterwards."""
-    if place.line > edit.end.line:
-        return Place(edit.shifted(place.line), place.column)
-    return Place(behind.line, behind.column + place.column - edit.end.column)
-
-
 def _undone(watched: _Watched) -> Undone:
     assert watched.undone_ms is not None
     return Undone(
@@ -178,8 +161,8 @@ def _undone(watched: _Watched) -> Undone:
 
 def _look(watched: _Watched, horizon_s: int, now_ms: float) -> Look:
     """Return the look at a text as the document is now; it is aligned when it is called."""
-    document, start, end = watched.document, watched.start, watched.end
-    window, around = document.between(start, end), ""
+    document, (start, end) = watched.document, watched.span.places
+    window, around = watched.text_now, ""
     if len(watched.text) >= MOVED_MIN_CHARS and watched.text not in window:
         around = document.tail(start, MOVED_CHARS) + document.after(end, MOVED_CHARS)
     return partial(
