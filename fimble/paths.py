@@ -4,6 +4,7 @@ FIMBLE_DATA_DIR     spool and warehouse
 FIMBLE_CACHE_DIR    downloads
 FIMBLE_STATE_DIR    what running processes tell each other: engine address, logs
 FIMBLE_CONFIG       the configuration file `fimble.toml`
+FIMBLE_EXPERIMENTS_DIR  registrations of experiments, over the folder beside `fimble.toml`
 FIMBLE_MODEL        the model folder, over the one that is shipped
 """
 
@@ -39,6 +40,11 @@ def config_file() -> Path:
     """Return the path of the configuration file, whether it exists or not."""
     folder = platformdirs.user_config_path("fimble", appauthor=False)
     return _place("FIMBLE_CONFIG", folder / "fimble.toml")
+
+
+def experiments_dir() -> Path:
+    """Return the folder of the experiments that sessions take part in; need not exist."""
+    return _place("FIMBLE_EXPERIMENTS_DIR", config_file().parent / "experiments")
 
 
 def spool_dir() -> Path:

@@ -17,6 +17,7 @@ from pygls.protocol import JsonRPCNotification, default_converter
 from fimble.clock import SystemClock
 from fimble.errors import ConfigError
 from fimble.events import Trigger
+from fimble.paths import experiments_dir
 from fimble.settings import Settings, load_settings, with_client_options
 from fimble.text import Position, PositionEncoding, to_lf
 from lsp_server.backend import Backend
@@ -26,6 +27,7 @@ from lsp_server.offers import Selected
 from lsp_server.recording import start_recording
 from lsp_server.session import Client, Request, Session
 from lsp_server.shipping.beside import start_beside
+from lsp_server.variants import Variants, usable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
 
     from fimble.clock import Clock
     from lsp_server.offers import Item
-    from lsp_server.outbox import Outbox
+    from lsp_server.recording import Outboxes
 
 ACCEPTED_COMMAND = "fimble.accepted"
 EXPLAIN_COMMAND = "fimble.explain"
@@ -55,7 +57,7 @@ class FimbleServer(LanguageServer):
         )
         self.clock = clock
         self.session: Session | None = None
-        self.outbox: Outbox | None = None
+        self.outbox: Outboxes | None = None
         self.is_shipped = False
         """Whether segments go to a collector."""
         self.messages: list[str] = []
@@ -141,10 +143,17 @@ def initialize(ls: FimbleServer, params: types.InitializeParams) -> None:
     ls.outbox, recorder = recording.outbox, recording.recorder
     ls.messages += recording.messages
     ls.is_shipped = recording.is_shipped
+    user_id = recorder.user_key  # without one, nobody could say whose the results are
+    variants = Variants(
+        settings,
+        Backend(settings.engine),
+        clock=ls.clock,
+        user_id=user_id,
+        experiments=usable(experiments_dir(), settings, ls.messages) if user_id else (),
+    )
     ls.session = Session(
         client,
-        settings,
-        backend=Backend(settings.engine),
+        variants,
         recorder=recorder,
         editor=ls,
         clock=ls.clock,

@@ -16,21 +16,21 @@ from fimble.errors import FimbleError, PositionError
 from fimble.events import CacheHit, NotServed, Trigger
 from fimble.stops import Scope, Site, StopReason, finish
 from fimble.text import Position, PositionEncoding
-from lsp_server.completer import Asked, Completer
+from lsp_server.completer import Asked
 from lsp_server.offers import Selected, item_for, item_with_selected, target_of
 from lsp_server.outcomes import Rest
 from lsp_server.prompting import around, project_path, spot_at
 from lsp_server.recorder import Missed, Offer, Recorder
+from lsp_server.variants import DocumentCompleters, Drawn
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from fimble.clock import Clock
-    from fimble.settings import Settings
-    from lsp_server.backend import Backend
     from lsp_server.completer import Found
     from lsp_server.documents import Document, Place, Range
     from lsp_server.offers import Item, Target
+    from lsp_server.variants import Variant, Variants
 
 NOTICE_PAUSE_MS = 60_000
 """A message of one kind is shown once in so long."""
@@ -107,6 +107,7 @@ class _Asking(NamedTuple):
 
     request_id: str
     started_ms: float
+    drawn: Drawn
 
 
 class Editor(Protocol):
@@ -123,9 +124,8 @@ class Session:
     def __init__(
         self,
         client: Client,
-        settings: Settings,
+        variants: Variants,
         *,
-        backend: Backend,
         recorder: Recorder,
         editor: Editor,
         clock: Clock,
@@ -134,11 +134,11 @@ class Session:
         self.recorder = recorder
         self.folders = list(client.folders)
         self._client = client
-        self._settings = settings.completion
-        self._backend = backend
+        self._settings = variants.plain.settings
+        self._variants = variants
         self._editor = editor
         self._clock = clock
-        self._completers: dict[str, Completer] = {}
+        self._completers: dict[str, DocumentCompleters] = {}
         self._decisions: dict[str, Decision] = {}
         self._behind_when_served: dict[str, str] = {}
         self._noticed_ms: dict[str, float] = {}
@@ -146,7 +146,7 @@ class Session:
     async def warm_up(self) -> None:
         """Bring up the engine, so that the first request need not wait for it."""
         try:
-            await self._backend.info()
+            await self._variants.plain.backend.info()
         except FimbleError as error:
             self._notice(error)
 
@@ -154,7 +154,7 @@ class Session:
         """The editor has opened a document."""
         self.closed(uri)
         self.documents.open(uri, language_id, version, text)
-        self._completers[uri] = Completer(self._settings, backend=self._backend, clock=self._clock)
+        self._completers[uri] = DocumentCompleters(self._variants.plain, clock=self._clock)
 
     def changed(self, uri: str, version: int, changes: Iterable[tuple[Range | None, str]]) -> None:
         """The editor has changed a document."""
@@ -169,8 +169,10 @@ class Session:
         document.version = version
         if completed is not None and self._refusal(document) is None:
             # What comes after a suggestion is begun before the editor asks for it.
-            asked = self._asked(document, completed, Trigger.AUTOMATIC)
-            self._completers[uri].start(asked)
+            completers = self._completers[uri]
+            completers.start(
+                self._asked(document, completed, Trigger.AUTOMATIC, completers.current)
+            )
 
     def closed(self, uri: str) -> None:
         """The editor has closed a document: its text and all about it is forgotten."""
@@ -184,7 +186,7 @@ class Session:
 
     async def complete(self, request: Request) -> list[Item] | None:
         """Return the items for a request; None once it was superseded."""
-        asking = _Asking(uuid4().hex, self._clock.monotonic_ms())
+        asking = _Asking(uuid4().hex, self._clock.monotonic_ms(), self._draw(request.uri))
         decision = Decision(Why.CANCELLED)
         items: list[Item] | None = None
         error_kind = ""
@@ -220,7 +222,14 @@ class Session:
         self.recorder.ended()
         for completer in self._completers.values():
             await completer.close()
-        await self._backend.close()
+        await self._variants.close()
+
+    def _draw(self, uri: str) -> Drawn:
+        """Return the arms of a request, and what answers it."""
+        completers = self._completers.get(uri)
+        if completers is None:
+            return Drawn(self._variants.plain)
+        return self._variants.draw(completers.burst_id())
 
     def _missed(
         self, request: Request, asking: _Asking, decision: Decision, error_kind: str
@@ -235,7 +244,7 @@ class Session:
         document = self.documents.get(request.uri)
         total_ms = self._clock.monotonic_ms() - asking.started_ms
         missed = Missed(asking.request_id, document, request.trigger, reason, detail, total_ms)
-        self.recorder.missed(missed, self._backend)
+        self.recorder.missed(missed, asking.drawn.variant.backend)
 
     async def _decide(
         self, request: Request, asking: _Asking
@@ -245,16 +254,17 @@ class Session:
         if isinstance(located, Decision):
             return located, []
         document, place = located
-        completer = self._completers[request.uri]
+        variant, assignments = asking.drawn
+        completer = self._completers[request.uri].of(variant)
         turn = completer.take_turn()
         self.recorder.asked(request.uri, place)
         if request.selected is None and (rest := self._rest_on_screen(document, place)):
             item = self._item(request, document, place, rest)
             return Decision(Why.SERVED, cache=CacheHit.TYPED), [item]
         target = target_of(document, place, request.selected, self.documents.encoding)
-        found = await completer.find(
-            self._asked(target.document, target.place, request.trigger), turn
-        )
+        self.recorder.exposed(asking.request_id, assignments)
+        asked = self._asked(target.document, target.place, request.trigger, variant)
+        found = await completer.find(asked, turn)
         if found is None:
             return Decision(Why.SUPERSEDED), None
         if not found.answered.text.strip():
@@ -296,9 +306,9 @@ class Session:
             self._behind_when_served[document.uri] = behind
         return rest if rest.text.strip() else None
 
-    def _asked(self, document: Document, place: Place, trigger: Trigger) -> Asked:
+    def _asked(self, document: Document, place: Place, trigger: Trigger, variant: Variant) -> Asked:
         path = project_path(document.uri, self.folders)
-        budget = self._settings.window
+        budget = variant.settings.window
         return Asked(
             place,
             trigger,
@@ -310,7 +320,7 @@ class Session:
         """Return the item for a new suggestion, which is recorded from now on."""
         rest = Rest(uuid4().hex, target.head + found.answered.text)
         offer = Offer(rest, asking.request_id, target, request.trigger, found, asking.started_ms)
-        self.recorder.served(offer, self._backend)
+        self.recorder.served(offer, asking.drawn.variant.backend)
         self._behind_when_served[request.uri] = target.document.rest(target.place)
         if request.selected is not None:
             line_end = self._line_end(target.document)

@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 
     from fimble.experiments import Experiment
 
-COUNTS = sorted({name for each in METRICS.values() for name in (each.numerator, each.denominator)})
+DRAWS = "draws"
+"""Bursts of typing, whose requests share an arm where each request is drawn."""
+COUNTS = sorted(
+    {DRAWS} | {name for each in METRICS.values() for name in (each.numerator, each.denominator)}
+)
 BEFORE = -1
 """Number of the arm in rows from before the start."""
 DAY_MS = 86_400_000
@@ -62,7 +66,7 @@ class UserDays:
             case Unit.USER_DAY:
                 return [int(rows.sum()) for rows in is_in]
             case Unit.REQUEST:
-                return [int(self.counts["requests"][rows].sum()) for rows in is_in]
+                return [int(self.counts[DRAWS][rows].sum()) for rows in is_in]
 
     def _by_arm(self, count: str) -> Floats:
         sums = np.zeros((self.num_users, self.num_arms))

@@ -62,7 +62,7 @@ def sample_ratio(experiment: Experiment, num_units: Sequence[int]) -> Gate:
         f"{arm.name} {count}" for arm, count in zip(experiment.arms, num_units, strict=True)
     )
     promised = ", ".join(f"{count:.0f}" for count in expected)
-    what = {Unit.USER: "users", Unit.USER_DAY: "user-days", Unit.REQUEST: "requests"}
+    what = {Unit.USER: "users", Unit.USER_DAY: "user-days", Unit.REQUEST: "bursts"}
     return Gate(
         name="sample_ratio",
         is_passed=p_value >= GATE_ALPHA,

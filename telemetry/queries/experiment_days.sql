@@ -3,14 +3,16 @@
 -- params: $experiment, $before_ms, $since_ms, $until_ms (unix ms, UTC), $slow_ms
 -- Requests count from their exposure on, whatever became of them; a request whose own event was
 -- lost counts with nothing taken. Time at the keyboard belongs to an arm only where the user had
--- one arm all day.
+-- one arm all day. Requests of one burst of typing are drawn together, into one bucket: `draws`
+-- counts the buckets.
 with exposed as (
     select
         session_id,
         opportunity_id,
         min(user_key) as user_key,
         min(day) as day,
-        min(arm) as arm
+        min(arm) as arm,
+        min(bucket) as bucket
     from exposures
     where
         experiment = $experiment
@@ -25,13 +27,15 @@ requests as (
         exposed.user_key,
         exposed.day,
         exposed.arm,
+        exposed.bucket,
         opportunities.* exclude (user_key, day, session_id, opportunity_id)
     from exposed
     left join opportunities using (session_id, opportunity_id)
     union all by name
     select
         * exclude (session_id, opportunity_id),
-        null::varchar as arm
+        null::varchar as arm,
+        null::bigint as bucket
     from opportunities
     where at_ms >= $before_ms and at_ms < $since_ms
 ),
@@ -42,6 +46,7 @@ did as (
         day,
         arm,
         count(*) as requests,
+        count(distinct bucket) as draws,
         count(*) filter (where is_served) as served,
         count(*) filter (where is_shown) as shown,
         count(*) filter (
@@ -95,6 +100,7 @@ select
     did.day::varchar as day,
     did.arm,
     did.requests,
+    did.draws,
     did.served,
     did.shown,
     did.seen,

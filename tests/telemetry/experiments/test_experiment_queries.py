@@ -190,6 +190,7 @@ def test_what_users_did_is_what_one_counts_by_hand(store: Store) -> None:
         for arm, row in rows.items()
     }
     assert counted[1] == {
+        "draws": 1,
         "requests": 5,  # q, r, s, t, and the one whose own event was lost
         "served": 3,
         "shown": 3,
@@ -249,10 +250,18 @@ def test_hours_belong_to_no_arm_where_requests_of_a_day_have_several(store: Stor
     record(
         store,
         "a",
-        [started("a"), exposed("1", "control"), served("1"), exposed("2", "new-1"), typing(3.6e6)],
+        [
+            started("a"),
+            exposed("1", "control"),
+            served("1"),
+            exposed("2", "new-1"),
+            exposed("3", "control"),
+            typing(3.6e6),
+        ],
     )
     found = asked(store, unit=Unit.REQUEST)
     assert found.num_units(Unit.REQUEST) == [1, 1]
+    assert found.sample("served_rate").den_ua.tolist() == [[2, 1]]
     assert found.counts["active_hours"].tolist() == [0, 0]
 
 
