@@ -1,4 +1,4 @@
-"""Content: only with the user's own consent, in a store of its own, without secrets, not for long."""
+"""Content: by the user's own consent, in a store of its own, without secrets, for a while."""
 
 from __future__ import annotations
 

@@ -7,6 +7,10 @@ import gzip
 import hashlib
 import io
 import json
+import os
+import shutil
+import subprocess
+import sys
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -235,3 +239,70 @@ async def test_a_user_is_forgotten_by_the_collector(tmp_path: Path) -> None:
     left = [p for p in tmp_path.rglob("*") if p.is_file() and SESSION.encode() in p.read_bytes()]
     assert {path.name for path in left} == {f"{SESSION}-0.jsonl", "receipts.jsonl"}
     assert json.loads((tmp_path / "warehouse" / "manifest.json").read_bytes())["days"] == {}
+
+
+@pytest.mark.e2e
+def test_a_segment_travels_through_tls_to_an_analyst(tmp_path: Path, free_port: int) -> None:
+    """Real processes: the collector's, the shipper's, the analyst's."""
+    if shutil.which("openssl") is None:
+        pytest.skip("needs openssl, to make a certificate")
+    certificate, key, tokens = tmp_path / "cert.pem", tmp_path / "key.pem", tmp_path / "tokens"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
+         "-nodes", "-days", "2", "-subj", "/CN=localhost", "-addext",
+         "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    tokens.write_text(f"{TOKEN}\n")
+    spool = tmp_path / "editor" / "spool"
+    spool.mkdir(parents=True)
+    (spool / f"{SESSION}-0.jsonl").write_bytes(PLAIN)
+    config = tmp_path / "fimble.toml"
+    config.write_text(
+        f'[telemetry]\ncollector_url = "https://localhost:{free_port}"\n'
+        f'collector_ca_file = "{certificate}"\n'
+    )
+    fimble = [sys.executable, "-m", "fimble"]
+    editor = {
+        **os.environ,
+        "FIMBLE_DATA_DIR": os.fspath(tmp_path / "editor"),
+        "FIMBLE_CONFIG": os.fspath(config),
+        "FIMBLE_COLLECTOR_TOKEN": TOKEN,
+    }
+    collect = ["telemetry", "collect", "--data", tmp_path / "central", "--token-file", tokens]
+    tls = ["--tls-cert", certificate, "--tls-key", key, "--port", str(free_port)]
+    with subprocess.Popen([*fimble, *collect, *tls], stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            assert server.stdout.readline().startswith("collecting at https://127.0.0.1:")
+            merge = subprocess.run(
+                [*fimble, "telemetry", "merge"], env=editor, capture_output=True, text=True,
+                check=False,
+            )  # fmt: skip
+            assert (merge.returncode, "segments of this machine go to" in merge.stderr) == (2, True)
+            sent = subprocess.run(
+                [*fimble, "ship", "--once"], env=editor, capture_output=True, text=True, check=False
+            )
+            assert (sent.returncode, sent.stdout) == (0, "all segments are sent\n"), sent.stderr
+        finally:
+            server.terminate()
+    assert server.returncode == 0
+    asked = subprocess.run(
+        [*fimble, "telemetry", "sql", "select count(*) from events", "--format", "csv"],
+        env={**os.environ, "FIMBLE_DATA_DIR": os.fspath(tmp_path / "central")},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert asked.stdout == f"count_star()\n{len(PLAIN.splitlines())}\n"
+    assert list(spool.iterdir()) == []
+
+
+def test_plain_http_is_for_this_machine_only(tmp_path: Path) -> None:
+    tokens = tmp_path / "tokens"
+    tokens.write_text(f"{TOKEN}\n")
+    command = [sys.executable, "-m", "fimble", "telemetry", "collect", "--host", "0.0.0.0"]  # noqa: S104
+    done = subprocess.run(
+        [*command, "--data", tmp_path, "--token-file", tokens],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "give --tls-cert and --tls-key" in done.stderr
