@@ -18,12 +18,15 @@ from lsp_server.backend import Backend
 from lsp_server.documents import Documents
 from lsp_server.recorder import Recorder
 from lsp_server.session import Client, Session
+from lsp_server.variants import Variants
 from tests.stand_ins.typist import Habits, Reports, Typist
 from tests.stand_ins.user_actions import ACTIONS, SITES, Scene, ScriptedEngine, Truth
 from tests.stand_ins.virtual_time import LoopClock, run_virtually
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from lsp_server.outbox import Outbox
 
 EDITORS = (
     Habits(name="each key, command", reports=Reports.EACH, runs_command=True, closes_brackets=True),
@@ -87,23 +90,29 @@ def play(seed: int) -> Played:
     return run_virtually(_play(seed))
 
 
+def make_session(
+    outbox: Collected | Outbox, engine: ScriptedEngine, habits: Habits, encoding: PositionEncoding
+) -> Session:
+    """Return a session of the server with a scripted engine."""
+    clock = LoopClock()
+    backend = Backend(EngineSettings(tgi_url="http://scripted"))
+    backend._engine = engine
+    settings = Settings(completion=CompletionSettings(debounce_ms=0))
+    return Session(
+        Client(name=habits.name, version="1", encoding=encoding),
+        Variants(settings, backend, clock=clock),
+        recorder=Recorder(outbox, documents=Documents(encoding), clock=clock, shown_after_ms=250),
+        editor=Silent(),
+        clock=clock,
+    )
+
+
 async def _play(seed: int) -> Played:
     chance = random.Random(seed)
     habits, action = EDITORS[seed % len(EDITORS)], ACTIONS[seed // len(EDITORS) % len(ACTIONS)]
     encoding = chance.choice([PositionEncoding.UTF16, PositionEncoding.UTF8])
     outbox, engine = Collected(), ScriptedEngine()
-    clock = LoopClock()
-    backend = Backend(EngineSettings(tgi_url="http://scripted"))
-    backend._engine = engine
-    recorder = Recorder(outbox, documents=Documents(encoding), clock=clock, shown_after_ms=250)
-    session = Session(
-        Client(name=habits.name, version="1", encoding=encoding),
-        Settings(completion=CompletionSettings(debounce_ms=0)),
-        backend=backend,
-        recorder=recorder,
-        editor=Silent(),
-        clock=clock,
-    )
+    session = make_session(outbox, engine, habits, encoding)
     typist = Typist(session, habits, encoding)
     before, engine.text, after = chance.choice(SITES)
     typist.open(before, after)
