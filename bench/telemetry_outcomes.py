@@ -9,12 +9,14 @@ virtual; documents, requests and outcomes are the server's own.
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from tests.stand_ins.editor_sessions import confusion
 
 if TYPE_CHECKING:
     from collections import Counter
+
+_Name = TypeVar("_Name", str, bool)
 
 
 def main() -> None:
@@ -28,7 +30,7 @@ def main() -> None:
     print(table("half of it stands after 30 s, recorded", found.kept))
 
 
-def table(title: str, counts: Counter[tuple[object, object]]) -> str:
+def table(title: str, counts: Counter[tuple[_Name, _Name]]) -> str:
     """Return counts of (truth, said) as a table in Markdown."""
     names = sorted({name for pair in counts for name in pair}, key=str)
     shown = [str(name).lower() for name in names]
