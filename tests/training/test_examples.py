@@ -14,7 +14,6 @@ from fimble.fim import FIMBLE, SPECIAL_TOKENS, Mark
 from training.examples.build import (
     END_ID,
     MARK_IDS,
-    MIDDLE_ID,
     document_rng,
     examples,
     load_tokenizer,
@@ -46,8 +45,8 @@ def tokenizer(tokenizer_path: Path) -> Tokenizer:
     return load_tokenizer(tokenizer_path)
 
 
-def reassembled(ids: list[int], tokenizer: Tokenizer) -> str:
-    """Undo the FIM transform of one example, from its token ids alone."""
+def reassembled(ids: list[int], tokenizer: Tokenizer, path: str = "") -> str:
+    """Undo header and FIM transform of one example, from its token ids alone."""
     assert ids[-1] == END_ID
     sections: dict[int, list[int]] = {-1: []}
     current = -1
@@ -57,10 +56,16 @@ def reassembled(ids: list[int], tokenizer: Tokenizer) -> str:
             sections[current] = []
         else:
             sections[current].append(token)
-    order = (-1, MARK_IDS[Mark.PREFIX], MARK_IDS[Mark.MIDDLE], MARK_IDS[Mark.SUFFIX])
-    return "".join(
-        tokenizer.decode(sections.get(mark, []), skip_special_tokens=False) for mark in order
-    )
+    texts = {
+        mark: tokenizer.decode(tokens, skip_special_tokens=False)
+        for mark, tokens in sections.items()
+    }
+    file = MARK_IDS[Mark.FILE]
+    if file in texts:
+        assert texts[file].startswith(f"{path}\n")
+        texts[file] = texts[file].removeprefix(f"{path}\n")
+    order = (-1, file, MARK_IDS[Mark.PREFIX], MARK_IDS[Mark.MIDDLE], MARK_IDS[Mark.SUFFIX])
+    return "".join(texts.get(mark, "") for mark in order)
 
 
 @settings(max_examples=60, deadline=None)
@@ -140,27 +145,34 @@ def test_a_sentinel_in_the_source_stays_text(tokenizer: Tokenizer) -> None:
     assert [int(t) for t in example.ids if t < len(SPECIAL_TOKENS)] == [END_ID]
 
 
-def test_an_example_that_is_too_long_loses_its_far_ends_and_never_its_middle(
-    tokenizer: Tokenizer,
+@settings(max_examples=60, deadline=None)
+@given(
+    text=SOURCES,
+    context_tokens=st.integers(64, 200),
+    path=st.sampled_from(["a.py", "ä/😀.py", "long/" * 300]),
+    seed=st.integers(0, 99),
+)
+def test_what_is_too_dense_for_a_row_is_cut_in_two_and_nothing_is_lost(
+    tokenizer: Tokenizer, text: str, context_tokens: int, path: str, seed: int
 ) -> None:
-    text = "".join(f"value_{n} = {n}\n" for n in range(200))
     config = ExampleConfig(
-        fim_rate=1.0, header_rate=1.0, chunk_bytes=(4000,), spans=SpanMix(uniform=0.0)
+        header_rate=0.5, empty_suffix_rate=0.0, empty_prefix_rate=0.0, chunk_bytes=(4000, 900)
     )
-    for epoch in range(20):
-        drawn = examples(
-            Document(0, "p", "a.py", "python", text),
-            config=config,
-            tokenizer=tokenizer,
-            context_tokens=256,
-            rng=document_rng(0, epoch, 0),
-        )
-        for example in drawn:
-            ids = [int(token) for token in example.ids]
-            assert len(ids) <= 256
-            assert ids[-1] == END_ID
-            middle = tokenizer.decode(ids[ids.index(MIDDLE_ID) + 1 : -1])
-            assert middle in text
+    drawn = examples(
+        Document(0, "project", path, "python", text),
+        config=config,
+        tokenizer=tokenizer,
+        context_tokens=context_tokens,
+        rng=document_rng(seed, 0, 0),
+    )
+    found = []
+    for example in drawn:
+        ids = [int(token) for token in example.ids]
+        assert len(ids) <= context_tokens
+        assert ids.count(END_ID) == 1
+        assert ids[-1] == END_ID
+        found.append(reassembled(ids, tokenizer, path))
+    assert "".join(found) == text
 
 
 def test_examples_can_be_cut_to_the_window_that_the_server_sends(tokenizer: Tokenizer) -> None:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from tokenizers import Tokenizer
+
     from training.examples.build import Example
     from training.recipe import PretrainRecipe
 
@@ -116,7 +118,7 @@ def _examples_of(plan: EpochPlan, shard: int, num_shards: int) -> list[Example]:
     documents = Documents(plan.documents)
     order = Order(len(documents), document_rng(recipe.seed, plan.epoch, _ORDER))
     places = np.arange(shard, len(documents), num_shards)
-    tokenizer = load_tokenizer(recipe.tokenizer)
+    tokenizer = _tokenizer(recipe.tokenizer)
     return [
         example
         for doc_id in order.at(places)
@@ -128,6 +130,12 @@ def _examples_of(plan: EpochPlan, shard: int, num_shards: int) -> list[Example]:
             rng=document_rng(recipe.seed, plan.epoch, int(doc_id)),
         )
     ]
+
+
+@functools.lru_cache(maxsize=1)
+def _tokenizer(path: Path) -> Tokenizer:
+    """Return the tokenizer, once for all shards: one that goes leaves some megabytes behind."""
+    return load_tokenizer(path)
 
 
 def _path(folder: Path, shard: int, ending: str) -> Path:
