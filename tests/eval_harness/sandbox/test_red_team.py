@@ -46,7 +46,7 @@ def test_much_output_below_the_limit_arrives_whole(sandbox: Sandbox, host: Host)
 def test_an_ordinary_user_is_as_safe(tmp_path: Path, tier: str) -> None:
     interpreter = _interpreter_for_nobody()
     if os.geteuid() != 0 or interpreter is None:
-        pytest.skip("needs root, setpriv, and a Python that everybody may read")
+        pytest.skip("needs root, setpriv, and a Python and a checkout that everybody may read")
     folder = Path("/tmp") / f"{tmp_path.name}-{os.getpid()}"  # noqa: S108 - within reach of nobody
     folder.mkdir()
     shutil.chown(folder, NOBODY, NOBODY)
@@ -74,10 +74,14 @@ def test_an_ordinary_user_is_as_safe(tmp_path: Path, tier: str) -> None:
 
 
 def _interpreter_for_nobody() -> str | None:
-    """Return a Python of our version or newer that an ordinary user may start."""
+    """Return a Python, ours or newer, with which an ordinary user may read this checkout."""
     if not shutil.which("setpriv"):
         return None
-    check = "import sys; import platform; sys.exit(sys.version_info < (3, 11))"
+    check = (
+        "import sys; import platform; "
+        f"open({str(Path(__file__).with_name('host.py'))!r}).close(); "
+        "sys.exit(sys.version_info < (3, 11))"
+    )
     ids = [f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
     for candidate in (os.path.realpath(sys.executable), "/usr/bin/python3"):
         if Path(candidate).exists():
