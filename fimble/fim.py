@@ -18,7 +18,7 @@ Source: Bavarian et al. 2022, arXiv:2207.14255, section 3 (PSM, SPM).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, StrEnum
 from typing import TYPE_CHECKING
 
@@ -76,6 +76,10 @@ class FimFormat:
     file: str = ""
     orders: tuple[FimOrder, ...] = (FimOrder.PSM, FimOrder.SPM)
     """Orders the family was trained on; the first is the one to serve."""
+    others: tuple[str, ...] = ()
+    """Special tokens that end a completion as well, next to every sentinel."""
+    has_path_in_prefix: bool = False
+    """A file's path is the first line behind the prefix sentinel, not a line in front of it."""
 
     def sentinel(self, mark: Mark) -> str:
         """Return the text of the special token for `mark`; empty if the family has none."""
@@ -85,9 +89,46 @@ class FimFormat:
         """Return every sentinel of the family, stripped of the layout's blanks."""
         return tuple(text for mark in Mark if (text := self.sentinel(mark).strip()))
 
+    @property
+    def ends(self) -> tuple[str, ...]:
+        """Texts of special tokens behind which nothing belongs to a completion."""
+        return (*self.sentinels(), *self.others)
+
     def sentinel_in(self, text: str) -> str | None:
         """Return a sentinel that `text` spells, or None."""
         return next((sentinel for sentinel in self.sentinels() if sentinel in text), None)
+
+    def prompt(
+        self,
+        *,
+        prefix: str,
+        suffix: str,
+        path: str = "",
+        repository: str = "",
+        snippets: Sequence[Snippet] = (),
+    ) -> tuple[Part, ...]:
+        """Return the prompt to serve: `infill_prompt` in the family's first order.
+
+        A family without a mark for files gets neither path nor snippets: they would be read as
+        code.
+        """
+        if not self.file:
+            path, snippets = "", ()
+        if not self.repository:
+            repository = ""
+        order = self.orders[0]
+        if not (path and self.has_path_in_prefix):
+            return infill_prompt(
+                prefix=prefix,
+                suffix=suffix,
+                order=order,
+                path=path,
+                repository=repository,
+                snippets=snippets,
+            )
+        header = document_header(repository=repository, snippets=snippets)
+        window = infill_prompt(prefix=f"{path}\n{prefix}", suffix=suffix, order=order)
+        return (*header, Mark.FILE, *window)
 
     def render(self, parts: Sequence[Part]) -> str:
         """Return the prompt as one string, for engines that take nothing else.
@@ -119,29 +160,44 @@ FIMBLE = FimFormat(
 )
 """Our own models. Qwen2.5-Coder uses the same sentinels, in PSM order."""
 
+_PSM = (FimOrder.PSM,)
+_BIGCODE = FimFormat(
+    name="starcoder",
+    prefix="<fim_prefix>",
+    suffix="<fim_suffix>",
+    middle="<fim_middle>",
+    end="<|endoftext|>",
+    pad="<fim_pad>",
+    orders=_PSM,
+    others=("<filename>", "<reponame>"),
+)
+"""StarCoder, StarCoderBase, and Granite Code and Granite 3, which took over its vocabulary.
+
+Their other order is `<fim_prefix><fim_suffix>suffix<fim_middle>prefix`, which is not our SPM.
+"""
+
 FORMATS: dict[str, FimFormat] = {
     f.name: f
     for f in (
         FIMBLE,
-        FimFormat(
-            name="qwen",
-            prefix=FIMBLE.prefix,
-            suffix=FIMBLE.suffix,
-            middle=FIMBLE.middle,
-            end=FIMBLE.end,
-            pad=FIMBLE.pad,
-            repository=FIMBLE.repository,
-            file=FIMBLE.file,
-            orders=(FimOrder.PSM,),
+        replace(FIMBLE, name="qwen", orders=_PSM, others=("<|im_start|>", "<|im_end|>")),
+        _BIGCODE,
+        replace(
+            _BIGCODE,
+            name="starcoder2",
+            repository="<repo_name>",
+            file="<file_sep>",
+            others=(),
+            has_path_in_prefix=True,
         ),
         FimFormat(
-            name="starcoder",
-            prefix="<fim_prefix>",
-            suffix="<fim_suffix>",
-            middle="<fim_middle>",
+            name="santacoder",
+            prefix="<fim-prefix>",
+            suffix="<fim-suffix>",
+            middle="<fim-middle>",
             end="<|endoftext|>",
-            pad="<fim_pad>",
-            orders=(FimOrder.PSM, FimOrder.SPM),
+            pad="<fim-pad>",
+            orders=_PSM,
         ),
         FimFormat(
             name="deepseek",
@@ -149,7 +205,7 @@ FORMATS: dict[str, FimFormat] = {
             suffix="<｜fim▁hole｜>",
             middle="<｜fim▁end｜>",
             end="<｜end▁of▁sentence｜>",
-            orders=(FimOrder.PSM,),
+            orders=_PSM,
         ),
         FimFormat(
             name="codellama",
@@ -157,11 +213,62 @@ FORMATS: dict[str, FimFormat] = {
             suffix=" <SUF>",
             middle=" <MID>",
             end="<EOT>",
-            orders=(FimOrder.PSM,),
+            orders=_PSM,
+        ),
+        FimFormat(
+            name="codestral",
+            prefix="[PREFIX]",
+            suffix="[SUFFIX]",
+            middle="",
+            end="</s>",
+            orders=(FimOrder.SPM,),
+            others=("[MIDDLE]",),
+        ),
+        FimFormat(
+            name="codegemma",
+            prefix="<|fim_prefix|>",
+            suffix="<|fim_suffix|>",
+            middle="<|fim_middle|>",
+            end="<|file_separator|>",
+            orders=_PSM,
+            others=("<eos>", "<end_of_turn>"),
+        ),
+        FimFormat(
+            name="granite",
+            prefix="<|fim_prefix|>",
+            suffix="<|fim_suffix|>",
+            middle="<|fim_middle|>",
+            end="<|end_of_text|>",
+            pad="<|fim_pad|>",
+            orders=_PSM,
+            others=("<|filename|>", "<|reponame|>", "<|start_of_role|>"),
+        ),
+        FimFormat(
+            name="mellum",
+            prefix="<fim_prefix>",
+            suffix="<fim_suffix>",
+            middle="<fim_middle>",
+            end="<|endoftext|>",
+            pad="<fim_pad>",
+            file="<filename>",
+            orders=(FimOrder.SPM,),
+            others=("<reponame>",),
         ),
     )
 }
-"""Formats a configuration may name, for models that are not ours."""
+"""Formats a configuration may name, for models that are not ours.
+
+Sources, each the publisher's own:
+
+- Qwen2.5-Coder: README, sections 3 and 4
+- StarCoder: model card; arXiv:2305.06161, section 5.1
+- StarCoder2: arXiv:2402.19173, section 5.1; bigcode-project/starcoder2#10 (`<file_sep>` ends)
+- SantaCoder, DeepSeek-Coder, Granite 4: model cards, sections on infilling
+- Code Llama: README, section on infilling
+- Codestral: mistral-common, `encode_fim`; there is no middle token
+- CodeGemma: ai.google.dev/gemma/docs/codegemma/prompt-structure
+- Mellum: model card; arXiv:2510.05788
+"""
 
 SPECIAL_TOKENS: tuple[str, ...] = (
     *(FIMBLE.sentinel(mark) for mark in Mark),

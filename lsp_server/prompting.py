@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from fimble.engine import Query
-from fimble.fim import infill_prompt
 from fimble.languages import by_lsp_id, by_path
 from fimble.stops import Site
 from lsp_server.cache import AFTER_CHARS, BEFORE_CHARS, MAX_TYPED_CHARS, Around
@@ -59,13 +58,7 @@ def around(document: Document, place: Place) -> Around:
 
 def query_for(spot: Spot, around: Window, fim_format: FimFormat, max_new_tokens: int) -> Query:
     """Return the query for a spot, in the order that the model family serves."""
-    parts = infill_prompt(
-        prefix=around.prefix,
-        suffix=around.suffix,
-        order=fim_format.orders[0],
-        # Without its mark, the path would be read as code.
-        path=spot.path if fim_format.file else "",
-    )
+    parts = fim_format.prompt(prefix=around.prefix, suffix=around.suffix, path=spot.path)
     return Query(parts=parts, max_new_tokens=max_new_tokens)
 
 

@@ -85,7 +85,9 @@ def test_a_rendered_prompt_holds_each_sentinel_once_or_is_refused(
         return
     prompt = fmt.render(parts)
     assert {s: prompt.count(s) for s in fmt.sentinels() if s in prompt} == {
-        fmt.sentinel(mark).strip(): 1 for mark in (Mark.PREFIX, Mark.SUFFIX, Mark.MIDDLE)
+        sentinel: 1
+        for mark in (Mark.PREFIX, Mark.SUFFIX, Mark.MIDDLE)
+        if (sentinel := fmt.sentinel(mark).strip())
     }
 
 
@@ -107,8 +109,38 @@ def test_a_sentinel_that_appears_only_where_two_parts_meet_is_refused() -> None:
 @pytest.mark.parametrize("fmt", FORMATS.values(), ids=FORMATS.keys())
 def test_a_family_has_a_name_and_distinct_sentinels(fmt: FimFormat) -> None:
     assert FORMATS[fmt.name] is fmt
-    assert all([fmt.prefix, fmt.suffix, fmt.middle, fmt.end, fmt.orders])
-    assert len(set(fmt.sentinels())) == len(fmt.sentinels())
+    assert all([fmt.prefix, fmt.suffix, fmt.end, fmt.orders])
+    assert len(set(fmt.ends)) == len(fmt.ends)
+
+
+SERVED = {
+    "fimble": "<|repo_name|>shop\n<|file_sep|>b.py\ny\n<|file_sep|>a.py\n"
+    "<|fim_suffix|>):\n<|fim_prefix|>def f(<|fim_middle|>",
+    "qwen": "<|repo_name|>shop\n<|file_sep|>b.py\ny\n<|file_sep|>a.py\n"
+    "<|fim_prefix|>def f(<|fim_suffix|>):\n<|fim_middle|>",
+    "starcoder": "<fim_prefix>def f(<fim_suffix>):\n<fim_middle>",
+    "starcoder2": "<repo_name>shop\n<file_sep>b.py\ny\n<file_sep>"
+    "<fim_prefix>a.py\ndef f(<fim_suffix>):\n<fim_middle>",
+    "santacoder": "<fim-prefix>def f(<fim-suffix>):\n<fim-middle>",
+    "deepseek": "<｜fim▁begin｜>def f(<｜fim▁hole｜>):\n<｜fim▁end｜>",
+    "codellama": "<PRE> def f( <SUF>):\n <MID>",
+    "codestral": "[SUFFIX]):\n[PREFIX]def f(",
+    "codegemma": "<|fim_prefix|>def f(<|fim_suffix|>):\n<|fim_middle|>",
+    "granite": "<|fim_prefix|>def f(<|fim_suffix|>):\n<|fim_middle|>",
+    "mellum": "<filename>b.py\ny\n<filename>a.py\n<fim_suffix>):\n<fim_prefix>def f(<fim_middle>",
+}
+"""What each family is served, from the layouts that their publishers print: see `FORMATS`."""
+
+
+@pytest.mark.parametrize("fmt", FORMATS.values(), ids=FORMATS.keys())
+def test_each_family_is_asked_in_its_publishers_layout(fmt: FimFormat) -> None:
+    snippet = Snippet(path="b.py", text="y\n")
+    parts = fmt.prompt(
+        prefix="def f(", suffix="):\n", path="a.py", repository="shop", snippets=[snippet]
+    )
+    assert fmt.render(parts) == SERVED[fmt.name]
+    bare = fmt.render(fmt.prompt(prefix="", suffix=""))
+    assert not fmt.file or fmt.file not in bare
 
 
 def test_the_ids_of_our_special_tokens_never_move() -> None:
