@@ -19,6 +19,7 @@ from tests.stand_ins.tiny_model import (
 from training.export.gguf import GgufType, gguf_name, write_gguf
 from training.export.quantise import Quantisation, as_floats
 from training.export.weights import Weights, load_weights
+from training.vocabulary.learn import Unit, learn
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -160,12 +161,24 @@ def test_ids_beyond_the_vocabulary_are_unused(tmp_path: Path) -> None:
     assert len(fields["tokenizer.ggml.tokens"]) == 640
 
 
+@pytest.mark.parametrize(
+    ("unit", "pre"),
+    [(Unit.WORD, "qwen2"), (Unit.LINE, "superbpe"), (Unit.LINE_WITH_END, "superbpe")],
+)
+def test_each_unit_of_a_vocabulary_has_its_split(tmp_path: Path, unit: Unit, pre: str) -> None:
+    checkpoint = shutil.copytree(tiny_checkpoint(), tmp_path / "checkpoint")
+    texts = [f"def add(a, b):\n    return a + b  # {n}\n" for n in range(50)]
+    learn(texts, size=384, unit=unit).save(str(checkpoint / "tokenizer.json"))
+    write_gguf(load_weights(checkpoint), tmp_path / "m.gguf", name="x")
+    assert read_fields(tmp_path / "m.gguf")["tokenizer.ggml.pre"] == pre
+
+
 def test_a_vocabulary_with_another_split_is_refused(tmp_path: Path) -> None:
     checkpoint = shutil.copytree(tiny_checkpoint(), tmp_path / "checkpoint")
     table = json.loads((checkpoint / "tokenizer.json").read_text())
     table["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"] = r"\s+"
     (checkpoint / "tokenizer.json").write_text(json.dumps(table))
-    with pytest.raises(ModelFolderError, match="does not split text as Qwen2 does"):
+    with pytest.raises(ModelFolderError, match="neither into Qwen2's words nor at digits"):
         write_gguf(load_weights(checkpoint), tmp_path / "m.gguf", name="x")
     assert not (tmp_path / "m.gguf").exists()
 

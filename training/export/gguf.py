@@ -1,7 +1,7 @@
 """GGUF for llama.cpp and everything built on it, written without llama.cpp's converter.
 
 The converter knows a vocabulary by a hash of what it does to a probe text, and refuses new ones; we
-know that ours splits as Qwen2's does, and say so. llama.cpp finds the sentinels by the ids we give.
+know how ours splits text, and say so. llama.cpp finds the sentinels by the ids we give.
 
 Rows of the query and key matrices are reordered: ggml rotates neighbouring pairs (0, 1), (2, 3), …
 where Hugging Face rotates a head's halves (0, D/2), (1, D/2 + 1), …
@@ -23,7 +23,7 @@ from fimble.errors import ModelFolderError
 from fimble.fim import FIMBLE, SPECIAL_TOKENS
 from training.export.quantise import Quantised, as_floats, quantise
 from training.export.weights import EMBEDDING, FINAL_NORM, HEAD
-from training.vocabulary.learn import SPLIT_PATTERN
+from training.vocabulary.learn import DIGIT_PATTERN, SPLIT_PATTERN
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,6 +50,8 @@ _OTHER_NAMES = {
     FINAL_NORM: "output_norm.weight",
     HEAD: "output.weight",
 }
+_PRE_BY_SPLIT = {(SPLIT_PATTERN,): "qwen2", (DIGIT_PATTERN,): "superbpe"}
+"""How text is split before merging, and llama.cpp's name for that (`src/llama-vocab.cpp`)."""
 
 
 class GgufType(StrEnum):
@@ -60,6 +62,7 @@ class GgufType(StrEnum):
 
 
 class _Vocabulary(NamedTuple):
+    pre: str
     tokens: list[str]
     types: list[int]
     merges: list[str]
@@ -171,7 +174,7 @@ def _add_shape(writer: gguf.GGUFWriter, weights: Weights, *, name: str, stored: 
 
 def _add_vocabulary(writer: gguf.GGUFWriter, vocabulary: _Vocabulary) -> None:
     writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("qwen2")
+    writer.add_tokenizer_pre(vocabulary.pre)
     writer.add_token_list(vocabulary.tokens)
     writer.add_token_types(vocabulary.types)
     writer.add_token_merges(vocabulary.merges)
@@ -197,12 +200,14 @@ def _read_vocabulary(path: Path, vocab_size: int) -> _Vocabulary:
     """Return tokens, their types and merges of a `tokenizer.json`.
 
     Raises:
-        ModelFolderError: It is not byte-level BPE with Qwen2's split, or lacks our sentinels.
+        ModelFolderError: It is not byte-level BPE with one of our splits, or lacks our sentinels.
     """
     table: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    if table["model"]["type"] != "BPE" or SPLIT_PATTERN not in _split_patterns(table):
+    pre = _PRE_BY_SPLIT.get(_split_patterns(table))
+    if table["model"]["type"] != "BPE" or pre is None:
         raise ModelFolderError(
-            f"{path} does not split text as Qwen2 does; GGUF holds byte-level BPE with that split"
+            f"{path} splits text neither into Qwen2's words nor at digits alone; GGUF holds "
+            "byte-level BPE with one of these splits"
         )
     tokens = [f"[PAD{index}]" for index in range(vocab_size)]
     types = [int(gguf.TokenType.UNUSED)] * vocab_size
@@ -214,14 +219,14 @@ def _read_vocabulary(path: Path, vocab_size: int) -> _Vocabulary:
     if tuple(tokens[: len(SPECIAL_TOKENS)]) != SPECIAL_TOKENS:
         raise ModelFolderError(f"{path} lacks the special tokens of our models at its first ids")
     merges = [m if isinstance(m, str) else " ".join(m) for m in table["model"]["merges"]]
-    return _Vocabulary(tokens, types, merges)
+    return _Vocabulary(pre, tokens, types, merges)
 
 
-def _split_patterns(table: dict[str, Any]) -> list[str]:
+def _split_patterns(table: dict[str, Any]) -> tuple[str, ...]:
     """Return the patterns that the tokenizer splits text with."""
     steps = table["pre_tokenizer"] or {}
-    return [
+    return tuple(
         step["pattern"]["Regex"]
         for step in steps.get("pretokenizers", [steps])
         if "Regex" in step.get("pattern", {})
-    ]
+    )
