@@ -72,7 +72,7 @@ async def open_model(choice: ModelChoice) -> Model:
 
 async def _served(choice: ModelChoice, settings: EngineSettings) -> Model:
     """Return the model behind a URL: TGI's API where it is spoken, else OpenAI's."""
-    token = os.environ.get(settings.tgi_token_variable, "")
+    token = os.environ.get(settings.token_variable, "")
     fim_format = FORMATS[choice.fim_format or settings.fim_format]
     reasons: list[str] = []
     if not choice.name.rstrip("/").endswith("/v1"):

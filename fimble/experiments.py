@@ -84,7 +84,8 @@ class Arm:
         return replace(
             settings,
             engine=replace(
-                engine, model=self.model or engine.model, tgi_url=self.tgi_url or engine.tgi_url
+                engine.at_tgi(self.tgi_url) if self.tgi_url else engine,
+                model=self.model or engine.model,
             ),
             completion=replace(
                 completion,

@@ -41,18 +41,42 @@ class TelemetryLevel(StrEnum):
     """Also the code around completions, in a store of its own, for training."""
 
 
+class BackendKind(StrEnum):
+    """What kind of engine answers prompts."""
+
+    EMBEDDED = "embedded"
+    """The one that comes with Fimble, on this machine."""
+    TGI = "tgi"
+    """A Text Generation Inference server."""
+    OPENAI = "openai"
+    """A server with OpenAI's `/v1/completions`: vLLM, llama.cpp, SGLang."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSettings:
     """What answers prompts."""
 
     model: str = ""
     """Model folder, or name of a shipped model; empty means `FIMBLE_MODEL`, then the default."""
+    backend: BackendKind = BackendKind.EMBEDDED
+    url: str = ""
+    """Base URL of the server, for the backends `tgi` and `openai`."""
     tgi_url: str = ""
-    """Base URL of a Text Generation Inference server; empty means the embedded engine."""
-    tgi_token_variable: str = "FIMBLE_TGI_TOKEN"  # noqa: S105 - the name of a variable
-    """Environment variable that holds the bearer token for `tgi_url`."""
+    """Short for `backend = "tgi"` with this `url`."""
+    served_model: str = ""
+    """Name of the model on an `openai` server that has several; empty means its first."""
+    token_variable: str = "FIMBLE_ENGINE_TOKEN"  # noqa: S105 - the name of a variable
+    """Environment variable that holds the bearer token for the server."""
+    ca_file: str = ""
+    """Certificate authority of the server, PEM; empty means those of the system."""
     fim_format: str = "fimble"
-    """Sentinels of the model behind `tgi_url`: a name in `fimble.fim.FORMATS`."""
+    """Sentinels of the model behind `url`: a name in `fimble.fim.FORMATS`."""
+    num_parallel: int = 4
+    """Most generations at a time that a session asks of the server, 1 to 64."""
+    failover: bool = True
+    """Whether the embedded engine answers while the server does not."""
+    failover_after_ms: int = 1500
+    """A server that says nothing for so long does not answer, 100 to 60000 ms."""
     threads: int = 0
     """Threads of the embedded engine, 1 or more; 0 means half of the cores."""
     idle_exit_s: int = 900
@@ -61,12 +85,56 @@ class EngineSettings:
     def __post_init__(self) -> None:
         if self.fim_format not in FORMATS:
             raise ConfigError(f"fim_format is {self.fim_format!r}; allowed: {', '.join(FORMATS)}")
-        if self.tgi_url and not _is_web_address(self.tgi_url):
+        for key in ("url", "tgi_url"):
+            url = str(getattr(self, key))
+            if url and not _is_web_address(url):
+                raise ConfigError(
+                    f"{key} is {url!r}; it must start with http:// or https://, then a host"
+                )
+        if not 1 <= self.num_parallel <= 64:
+            raise ConfigError(f"num_parallel is {self.num_parallel}; it must be 1 to 64")
+        if not 100 <= self.failover_after_ms <= 60_000:
             raise ConfigError(
-                f"tgi_url is {self.tgi_url!r}; it must start with http:// or https://, then a host"
+                f"failover_after_ms is {self.failover_after_ms}; it must be 100 to 60000"
             )
         if self.threads < 0 or self.idle_exit_s < 0:
             raise ConfigError("threads and idle_exit_s must be 0 or more")
+
+    def check_server(self) -> None:
+        """Compare the keys that name the server; file and editor may each have set some of them.
+
+        Raises:
+            ConfigError: They contradict each other.
+        """
+        is_embedded = self.backend is BackendKind.EMBEDDED
+        if self.tgi_url and (self.url or not is_embedded):
+            raise ConfigError(
+                '[engine] tgi_url is short for backend = "tgi" with url; set one or the other'
+            )
+        if is_embedded and self.url:
+            raise ConfigError(
+                '[engine] url is set, and backend is "embedded"; a url needs "tgi" or "openai"'
+            )
+        if not (is_embedded or self.url):
+            raise ConfigError(f'[engine] backend is "{self.backend.value}", which needs url')
+
+    @property
+    def kind(self) -> BackendKind:
+        """What answers, `tgi_url` taken into account."""
+        return BackendKind.TGI if self.tgi_url else self.backend
+
+    @property
+    def server_url(self) -> str:
+        """Where the server is; empty for the embedded engine."""
+        return self.tgi_url or self.url
+
+    def embedded(self) -> EngineSettings:
+        """Return these settings with the embedded engine in place of a server."""
+        return replace(self, backend=BackendKind.EMBEDDED, url="", tgi_url="")
+
+    def at_tgi(self, url: str) -> EngineSettings:
+        """Return these settings with a TGI server in place of what they name."""
+        return replace(self, backend=BackendKind.TGI, url=url, tgi_url="")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

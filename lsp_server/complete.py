@@ -68,9 +68,9 @@ def run(arguments: argparse.Namespace) -> int:
     settings = load_settings()
     engine = settings.engine
     if arguments.model:
-        engine = replace(engine, model=arguments.model, tgi_url="")
+        engine = replace(engine.embedded(), model=arguments.model)
     if arguments.tgi_url:
-        engine = replace(engine, tgi_url=arguments.tgi_url)
+        engine = engine.at_tgi(arguments.tgi_url)
     settings = replace(settings, engine=engine)
     cursor = parse_cursor(arguments.place)
     document, place = read_at(cursor, max_bytes=settings.completion.max_document_bytes)

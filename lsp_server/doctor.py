@@ -116,8 +116,8 @@ def _install() -> Fact:
 
 
 def _model(settings: Settings) -> Fact:
-    if settings.engine.tgi_url:
-        detail = f"whatever {settings.engine.tgi_url} serves"
+    if settings.engine.server_url:
+        detail = f"whatever {settings.engine.server_url} serves"
         return Fact(name="model", state=State.OK, detail=detail)
     try:
         folder = model_dir(settings.engine.model or None)
@@ -143,7 +143,7 @@ def _completion(settings: Settings, clock: Clock) -> Fact:
     try:
         done = asyncio.run(complete(document, place, settings, clock))
     except (FimbleError, ImportError) as error:
-        address = settings.engine.tgi_url
+        address = settings.engine.server_url
         remedy = f"curl {address}/health" if address else "fimble serve"
         return Fact(name="completion", state=State.BROKEN, detail=str(error), remedy=remedy)
     return Fact(

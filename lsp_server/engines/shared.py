@@ -25,8 +25,11 @@ from fimble.errors import EngineUnavailableError, ModelFolderError
 from fimble.fim import FORMATS
 from fimble.manifest import load_manifest
 from fimble.paths import model_dir, state_dir
+from fimble.settings import BackendKind
 from lsp_server.engines.announcement import lock_path, running_engine
+from lsp_server.engines.connection import Server
 from lsp_server.engines.file_lock import FileLock, is_locked
+from lsp_server.engines.openai import CompletionsEngine
 from lsp_server.engines.tgi import TgiEngine
 
 if TYPE_CHECKING:
@@ -75,15 +78,31 @@ def engine_for(settings: EngineSettings) -> Engine:
     """Return the engine that a user configured; nothing is started before it is asked.
 
     Raises:
+        ConfigError: The settings of the server contradict each other.
         ModelFolderError: There is no such model, or its manifest is broken.
     """
-    if settings.tgi_url:
-        return TgiEngine(
-            settings.tgi_url,
-            token=os.environ.get(settings.tgi_token_variable, ""),
-            fim_format=FORMATS[settings.fim_format],
-            uses_proxies=True,
-        )
+    settings.check_server()
+    token = os.environ.get(settings.token_variable, "")
+    fim_format = FORMATS[settings.fim_format]
+    match settings.kind:
+        case BackendKind.TGI:
+            return TgiEngine(
+                settings.server_url,
+                token=token,
+                fim_format=fim_format,
+                uses_proxies=True,
+                ca_file=settings.ca_file,
+            )
+        case BackendKind.OPENAI:
+            server = Server(
+                url=settings.server_url, token=token, ca_file=settings.ca_file, uses_proxies=True
+            )
+            return CompletionsEngine(server, fim_format=fim_format, model=settings.served_model)
+        case BackendKind.EMBEDDED:
+            return _embedded(settings)
+
+
+def _embedded(settings: EngineSettings) -> SharedEngine:
     folder = model_dir(settings.model or None)
     launch = EngineLaunch(
         model_folder=folder,

@@ -11,8 +11,6 @@ import json
 import math
 from typing import TYPE_CHECKING, cast
 
-import aiohttp
-
 from fimble.engine import EngineInfo, Finish, FinishReason, Token
 from fimble.errors import (
     EngineError,
@@ -21,18 +19,23 @@ from fimble.errors import (
     PromptTooLongError,
 )
 from fimble.fim import FORMATS
+from lsp_server.engines.connection import (
+    Connection,
+    Server,
+    body_of,
+    events,
+    json_object,
+    status_error,
+)
 from lsp_server.engines.segments import segments_of, to_json
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping
+    from collections.abc import AsyncGenerator, Mapping
+
+    import aiohttp
 
     from fimble.engine import Query
     from fimble.fim import FimFormat
-
-CONNECT_TIMEOUT_S = 5
-SILENCE_TIMEOUT_S = 60
-"""TGI sends a comment every 15 seconds while a stream waits; longer silence is a dead server."""
-LONGEST_EVENT_BYTES = 2**20
 
 TOO_LONG_MARKS = ("`inputs` tokens + `max_new_tokens` must be", "`inputs` must have less than")
 """What TGI's validation errors say about prompts that do not fit."""
@@ -46,16 +49,23 @@ class TgiEngine:
         token: Bearer token; empty sends none.
         fim_format: Sentinels of the model, for servers that do not name their format.
         uses_proxies: Obey the proxy variables of the environment.
+        ca_file: See `Server`.
     """
 
     def __init__(
-        self, url: str, *, fim_format: FimFormat, token: str = "", uses_proxies: bool = False
+        self,
+        url: str,
+        *,
+        fim_format: FimFormat,
+        token: str = "",
+        uses_proxies: bool = False,
+        ca_file: str = "",
     ) -> None:
         self._url = url.rstrip("/")
         self._fim_format = fim_format
-        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._uses_proxies = uses_proxies
-        self._open_session: aiohttp.ClientSession | None = None
+        self._connection = Connection(
+            Server(url=self._url, token=token, ca_file=ca_file, uses_proxies=uses_proxies)
+        )
         self._takes_segments: bool | None = None
 
     async def info(self) -> EngineInfo:
@@ -65,11 +75,17 @@ class TgiEngine:
             EngineUnavailableError: Nothing answers.
             EngineError: What answers is not a TGI server.
         """
-        with self._translated_errors():
-            async with self._session().get(f"{self._url}/info") as response:
+        session = await self._connection.session()
+        with self._connection.translated_errors():
+            async with session.get(f"{self._url}/info") as response:
+                if response.status in {404, 405}:
+                    raise self._no_tgi(f"/info answers {response.status} {response.reason}")
                 await _raise_for_status(response)
-                table = _object(await response.read())
-        return self._read_info(table)
+                data = await response.read()
+        try:
+            return self._read_info(json_object(data))
+        except EngineError as error:
+            raise self._no_tgi(str(error)) from error
 
     async def stream(self, query: Query) -> AsyncGenerator[Token | Finish]:
         """Yield tokens as they come, then one `Finish`; see `fimble.engine.Engine`.
@@ -87,15 +103,17 @@ class TgiEngine:
         # A lone surrogate, half of a character in an editor, has no UTF-8 form: it becomes "?".
         data = io.BytesIO(json.dumps(body, ensure_ascii=False).encode(errors="replace"))
         headers = {"Content-Type": "application/json"}
-        with self._translated_errors():
-            response = await self._session().post(
+        session = await self._connection.session()
+        with self._connection.translated_errors():
+            response = await session.post(
                 f"{self._url}/generate_stream", data=data, headers=headers
             )
             # Leaving early closes the connection, which is how TGI learns of it; a whole answer
             # keeps the connection for the next query.
             with contextlib.closing(response):
                 await _raise_for_status(response)
-                async for event in _events(response):
+                async for data in events(response):
+                    event = _event(data)
                     yield _token(event)
                     if finish := _finish(event):
                         await response.read()
@@ -105,20 +123,7 @@ class TgiEngine:
 
     async def close(self) -> None:
         """Release connections; streams under way end."""
-        if self._open_session is not None:
-            await self._open_session.close()
-
-    def _session(self) -> aiohttp.ClientSession:
-        if self._open_session is None:
-            self._open_session = aiohttp.ClientSession(
-                headers=self._headers,
-                timeout=aiohttp.ClientTimeout(
-                    total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=SILENCE_TIMEOUT_S
-                ),
-                read_bufsize=LONGEST_EVENT_BYTES,
-                trust_env=self._uses_proxies,
-            )
-        return self._open_session
+        await self._connection.close()
 
     def _inputs(self, query: Query) -> str | list[object]:
         if self._takes_segments:
@@ -135,28 +140,17 @@ class TgiEngine:
                 fim_format=str(table.get("fim_format") or ""),
             )
         except (KeyError, TypeError, ValueError) as error:
-            raise EngineError(
-                f"{self._url}/info is not that of a TGI server: {error!r} is wrong or missing"
-            ) from error
+            raise EngineError(f"{error!r} is wrong or missing in /info") from error
         # Our own server says that it takes segments, and which sentinels they may name.
         self._takes_segments = table.get("takes_segments") is True
         self._fim_format = FORMATS.get(info.fim_format, self._fim_format)
         return info
 
-    @contextlib.contextmanager
-    def _translated_errors(self) -> Generator[None]:
-        try:
-            yield
-        except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, TimeoutError) as error:
-            reason = str(error) or type(error).__name__
-            raise EngineUnavailableError(f"no answer from {self._url}: {reason}") from error
-        except aiohttp.ClientError as error:
-            raise EngineError(f"{self._url}: {error!r}") from error
-        except RuntimeError as error:
-            # This is how aiohttp tells a reader that its own side closed the session.
-            if self._open_session is None or not self._open_session.closed:
-                raise
-            raise EngineUnavailableError(f"the client of {self._url} was closed") from error
+    def _no_tgi(self, why: str) -> EngineError:
+        return EngineError(
+            f"{self._url} is not a TGI server: {why}; servers with OpenAI's API (vLLM, llama.cpp, "
+            'SGLang) need `backend = "openai"`'
+        )
 
 
 def _parameters(query: Query) -> dict[str, object]:
@@ -172,14 +166,11 @@ def _parameters(query: Query) -> dict[str, object]:
     return parameters
 
 
-async def _events(response: aiohttp.ClientResponse) -> AsyncIterator[Mapping[str, object]]:
-    """Yield the data of server-sent events; comments keep the connection alive."""
-    async for line in response.content:
-        if line.startswith(b"data:"):
-            event = _object(line[5:])
-            if "error" in event:
-                raise _error(event)
-            yield event
+def _event(data: bytes) -> Mapping[str, object]:
+    event = json_object(data)
+    if "error" in event:
+        raise _error(event)
+    return event
 
 
 def _token(event: Mapping[str, object]) -> Token:
@@ -218,25 +209,13 @@ def _integer(value: object) -> int:
 
 async def _raise_for_status(response: aiohttp.ClientResponse) -> None:
     """Raise the error that an answer other than 200 stands for."""
-    status = response.status
-    if status == 200:
+    if response.status == 200:
         return
-    text = (await response.content.read(2000)).decode(errors="replace")
+    body = await body_of(response)
     table: Mapping[str, object] = {}
     with contextlib.suppress(EngineError):
-        table = _object(text.encode())
-    if "error" in table:
-        raise _error(table)
-    where = f"{response.url} answers {status} {response.reason}"
-    if status in {401, 403}:
-        raise EngineError(f"{where}: the server wants another token")
-    if status == 413:
-        raise PromptTooLongError(f"{where}: the prompt has too many bytes")
-    if status == 429:
-        raise EngineOverloadedError(where)
-    if status in {502, 503, 504}:
-        raise EngineUnavailableError(where)
-    raise EngineError(f"{where}: {text[:200]}")
+        table = json_object(body)
+    raise _error(table) if "error" in table else status_error(response, body)
 
 
 def _error(table: Mapping[str, object]) -> EngineError:
@@ -249,13 +228,3 @@ def _error(table: Mapping[str, object]) -> EngineError:
     if kind == "validation" and any(mark in message for mark in TOO_LONG_MARKS):
         return PromptTooLongError(message)
     return EngineError(message)
-
-
-def _object(data: bytes) -> Mapping[str, object]:
-    try:
-        value = json.loads(data)
-    except ValueError as error:
-        raise EngineError(f"the server answers with something that is not JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise EngineError(f"the server answers with {type(value).__name__}, not an object")
-    return value

@@ -312,7 +312,7 @@ async def test_a_configured_tgi_is_used_instead(
     async with TgiStandIn().running() as tgi:
         settings = EngineSettings(
             tgi_url=tgi.url,
-            tgi_token_variable="MY_TOKEN",  # noqa: S106 - the name of a variable
+            token_variable="MY_TOKEN",  # noqa: S106 - the name of a variable
             fim_format="starcoder",
         )
         engine = engine_for(settings)

@@ -182,7 +182,7 @@ async def test_the_token_of_the_configuration_goes_along(
             await model.answer("s", PROBLEM, 0)
     finally:
         await model.close()
-    monkeypatch.setenv("FIMBLE_TGI_TOKEN", "s3cret")
+    monkeypatch.setenv("FIMBLE_ENGINE_TOKEN", "s3cret")
     model = await open_model(ModelChoice(name=openai.url))
     try:
         assert (await model.answer("s", PROBLEM, 0)).text == "return a"
