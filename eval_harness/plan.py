@@ -61,9 +61,20 @@ class Plan:
         if self.concurrency < 0 or self.workers < 1:
             raise InputError("--concurrency must be 0 or more, --workers 1 or more")
 
+    @property
+    def corpus(self) -> str:
+        """What the problems were compared with; empty where nothing was named."""
+        return next((suite.corpus for suite in self.suites if suite.corpus), "")
+
     def asked(self) -> Iterator[Asked]:
         """Yield the problems of all suites, in order."""
         for suite in self.suites:
             for problem in suite.problems:
-                bad = suite.known_bad.get(problem.key, "")
-                yield Asked(suite.name, problem, bad, suite.contaminated.get(problem.key, ""))
+                key = problem.key
+                yield Asked(
+                    suite=suite.name,
+                    problem=problem,
+                    known_bad=suite.known_bad.get(key, ""),
+                    contaminated=suite.contaminated.get(key, ""),
+                    is_unchecked=key in suite.unchecked,
+                )

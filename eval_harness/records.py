@@ -89,6 +89,8 @@ class Asked(NamedTuple):
     """Why it is left out of scores; empty where it counts."""
     contaminated: str = ""
     """Where training data hold it; empty where they do not."""
+    is_unchecked: bool = False
+    """The corpus at hand was not searched for it."""
 
 
 Row = TypeVar("Row", Answer, Judged)
@@ -145,6 +147,7 @@ def problems_document(asked: Iterable[Asked]) -> bytes:
                 "suite": each.suite,
                 "known_bad": each.known_bad,
                 "contaminated": each.contaminated,
+                "is_unchecked": each.is_unchecked,
                 **dataclasses.asdict(each.problem),
             },
             ensure_ascii=False,
@@ -161,6 +164,7 @@ def read_problems(folder: Path) -> list[Asked]:
 
 def _asked(table: dict[str, Any]) -> Asked:
     known = {name: table.pop(name) for name in ("suite", "known_bad", "contaminated")}
+    known["is_unchecked"] = table.pop("is_unchecked", False)  # runs of old do not say
     typed = {
         "kind": Kind(table.pop("kind")),
         "extent": Extent(table.pop("extent")),

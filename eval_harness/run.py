@@ -87,7 +87,7 @@ async def _claim(plan: Plan, model: Model) -> None:
         "bits_per_byte": plan.wants_bits,
         "prompts": prompts_digest(),
     }
-    start_or_continue(plan.out, inputs, problems, num_samples=plan.num_samples)
+    start_or_continue(plan.out, inputs, problems, num_samples=plan.num_samples, corpus=plan.corpus)
 
 
 async def _ask_all(plan: Plan, model: Model, session: Session) -> None:

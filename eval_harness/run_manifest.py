@@ -58,7 +58,12 @@ def versions() -> dict[str, str]:
 
 
 def start_or_continue(
-    folder: Path, inputs: Mapping[str, object], problems: bytes, *, num_samples: int
+    folder: Path,
+    inputs: Mapping[str, object],
+    problems: bytes,
+    *,
+    num_samples: int,
+    corpus: str,
 ) -> None:
     """Make a folder the home of a run, or check that it is the home of this very one.
 
@@ -67,6 +72,7 @@ def start_or_continue(
         inputs: Everything that decides the answers, as JSON holds it.
         problems: Content of `problems.jsonl`; of a run that goes on, marks may be new.
         num_samples: Answers that each problem is to get; a later command may ask for more.
+        corpus: What the marks in `problems` were made from; empty where nothing was.
 
     Raises:
         InputError: It holds a run with other inputs, or something else.
@@ -74,7 +80,8 @@ def start_or_continue(
     old = _read(folder / MANIFEST)
     if old is None:
         write_whole(folder / PROBLEMS, problems)
-        _write(folder, {"format_version": FORMAT_VERSION, "inputs": inputs}, num_samples)
+        new = {"format_version": FORMAT_VERSION, "inputs": inputs, "corpus": corpus}
+        _write(folder, new, num_samples)
         return
     if old.get("format_version") != FORMAT_VERSION:
         raise InputError(
@@ -88,7 +95,7 @@ def start_or_continue(
         )
     # The same problems; what is known about them may have grown.
     write_whole(folder / PROBLEMS, problems)
-    _write(folder, old, max(num_samples, int(old["num_samples"])))
+    _write(folder, {**old, "corpus": corpus}, max(num_samples, int(old["num_samples"])))
 
 
 def num_samples_of(folder: Path) -> int:

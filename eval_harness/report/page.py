@@ -11,7 +11,7 @@ from eval_harness.report import plots
 from eval_harness.report.comparison import Comparison, compare, pairs_of
 from eval_harness.report.names import short_names
 from eval_harness.report.programs import differences, failures
-from eval_harness.statistics.scores import scores
+from eval_harness.statistics.scores import problem_score, scores
 from fimble.files import write_whole
 from fimble.pages.page import render
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from eval_harness.report.programs import Difference, Failure
-    from eval_harness.results import Run
+    from eval_harness.results import Result, Run
     from eval_harness.statistics.intervals import Estimate
     from eval_harness.statistics.scores import Score
 
@@ -38,6 +38,8 @@ SHOWN_METRICS = {
     "parse_rate": "parses",
     "bits_per_byte": "bits/byte",
 }
+MAX_MARKS = 200
+"""Problems of the training data's sources that the page names; it counts the others."""
 SPEEDS = {
     "latency_p50_ms": "p50 ms",
     "latency_p90_ms": "p90 ms",
@@ -82,6 +84,16 @@ class ComparisonView(NamedTuple):
     num_differences: int
 
 
+class Mark(NamedTuple):
+    """A problem that stood in the sources of the training data."""
+
+    suite: str
+    key: str
+    why: str
+    score: str
+    """What became of it: a share of passed or exact answers in percent, or empty."""
+
+
 class RunView(NamedTuple):
     """One run."""
 
@@ -89,6 +101,8 @@ class RunView(NamedTuple):
     run: Run
     failures: list[Failure]
     num_answers: int
+    marks: list[Mark]
+    num_marks: int
 
 
 def write_page(path: Path, runs: Mapping[str, Run]) -> None:
@@ -121,12 +135,21 @@ def view(runs: Mapping[str, Run]) -> dict[str, object]:
 
 
 def _run_view(name: str, run: Run) -> RunView:
+    marked = [result for result in run.results if result.asked.contaminated]
     return RunView(
         name=name,
         run=run,
         failures=failures(run),
         num_answers=sum(len(result.replies) for result in run.results),
+        marks=[_mark(result) for result in marked[:MAX_MARKS]],
+        num_marks=len(marked),
     )
+
+
+def _mark(result: Result) -> Mark:
+    scored = problem_score(result)
+    shown = "" if scored is None else f"{100 * scored:.0f}"
+    return Mark(result.asked.suite, result.problem.key, result.asked.contaminated, shown)
 
 
 def _warnings(found: Mapping[str, Sequence[Score]]) -> list[tuple[str, str]]:

@@ -47,6 +47,8 @@ class Difference(NamedTuple):
     key: str
     is_better: bool
     """Whether the second run is the better one."""
+    contaminated: str
+    """Where training data hold the problem; empty where they do not."""
     canonical: str
     first: Shown
     second: Shown
@@ -76,6 +78,7 @@ def differences(pairs: Sequence[Pair]) -> list[Difference]:
             suite=pair.first.asked.suite,
             key=pair.first.problem.key,
             is_better=pair.second_score > pair.first_score,
+            contaminated=pair.second.asked.contaminated or pair.first.asked.contaminated,
             canonical=_cut(pair.first.problem.canonical or "", _LINES_OF_ANSWER),
             first=shown(pair.first, _telling(pair.first)),
             second=shown(pair.second, _telling(pair.second)),

@@ -228,6 +228,8 @@ def _warnings(
         yield f"{num_bad:,} problems that their own solution does not pass are left out"
     if num_known := len(good) - len(clean):
         yield f"{num_known:,} problems stood in the training data's sources"
+    if num_unchecked := sum(result.asked.is_unchecked for result in good):
+        yield f"{num_unchecked:,} problems were not looked for in the training data's sources"
 
 
 def _unjudged(results: Sequence[Result]) -> Iterable[str]:

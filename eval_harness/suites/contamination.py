@@ -48,10 +48,11 @@ def with_contamination(suite: Suite, corpus: Path) -> Suite:
         InputError: The folder is no corpus.
     """
     card = _card_of(corpus)
+    named = f"{card.get('name')} {card.get('digest')}"
     if suite.workspaces:
         kept = _kept_for_training(corpus)
         marks = {p.key: why for p in suite.problems if (why := kept.get(_sha256_of_file(p)))}
-        return replace(suite, contaminated=marks)
+        return replace(suite, contaminated=marks, corpus=named)
     found: dict[str, list[_Found]] = defaultdict(list)
     for names, file in _dropped_for_benchmarks(corpus):
         for name in names:
@@ -61,20 +62,28 @@ def with_contamination(suite: Suite, corpus: Path) -> Suite:
         for problem in suite.problems
         if (files := found.get(problem.group) or found.get(problem.problem_id))
     }
-    searched = {str(each.get("sha256")) for each in card if isinstance(each, dict)}
+    searched = _searched(card)
     unchecked = {key for key, sha256 in suite.data_of.items() if sha256 not in searched}
-    return replace(suite, contaminated=marks, unchecked=frozenset(unchecked))
+    return replace(suite, contaminated=marks, unchecked=frozenset(unchecked), corpus=named)
 
 
-def _card_of(corpus: Path) -> list[object]:
-    """Return the benchmarks that a corpus' card lists; none where nothing was looked for."""
+def _card_of(corpus: Path) -> dict[str, object]:
+    """Return the card of a corpus."""
     path = corpus / "card.json"
     try:
         card = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{corpus} is no corpus of `fimble corpus build`: {error}") from error
-    listed = card.get("benchmarks") if isinstance(card, dict) else None
-    return listed if isinstance(listed, list) else []
+    if not isinstance(card, dict):
+        raise InputError(f"{path} is no card of `fimble corpus build`")
+    return card
+
+
+def _searched(card: dict[str, object]) -> set[str]:
+    """Return the SHA-256 of each benchmark file that a corpus was searched for; maybe none."""
+    listed = card.get("benchmarks")
+    of_files = listed if isinstance(listed, list) else []
+    return {str(each.get("sha256")) for each in of_files if isinstance(each, dict)}
 
 
 @cache

@@ -44,6 +44,8 @@ class Suite:
     """What was found by `Problem.key`, of problems whose text stood in a corpus' sources."""
     unchecked: frozenset[str] = frozenset()
     """`Problem.key` of those that the corpus was not searched for; empty without a corpus."""
+    corpus: str = ""
+    """Name and digest of the corpus that the problems were compared with; empty without one."""
     workspaces: Mapping[str, Workspace] = field(default_factory=dict)
     """By `Problem.project`."""
 

@@ -92,6 +92,41 @@ def test_the_page_shows_what_differs(tmp_path: Path, two_runs: list[str]) -> Non
     assert "wrong → passed" in text
 
 
+def test_the_page_names_what_the_training_data_knew_and_where(tmp_path: Path) -> None:
+    marks = {"python/1": "left out of the corpus: <b>x.go</b> of p", "python/4": "in the corpus: y"}
+    asked = [
+        Asked(
+            suite="toy",
+            problem=problem,
+            contaminated=marks.get(problem.problem_id, ""),
+            is_unchecked=problem.problem_id == "python/5",
+        )
+        for problem in problems()
+    ]
+    states = {(problem.problem_id, 0): W for problem in problems()}
+    first = write_run(tmp_path / "a", asked, states)
+    second = write_run(tmp_path / "b", asked, states | {("python/4", 0): P})
+    page = tmp_path / "report.html"
+    main(["eval", "report", str(first), str(second), "--html", str(page)])
+    text = page.read_text(encoding="utf-8")
+    section = text.partition('<section id="known">')[2].partition("</section>")[0]
+    assert section.count("<details") == 2
+    assert section.count(">python/python/1<") == section.count(">python/python/4<") == 2
+    assert "left out of the corpus: &lt;b&gt;x.go&lt;/b&gt; of p" in section
+    assert section.count('<td class="n">100</td>') == 1
+    assert section.count('<td class="n">0</td>') == 3
+    assert "wrong → passed, known to the training data" in text
+    assert "2 problems stood in the training data" in text
+    assert "1 problems were not looked for in the training data" in text
+    assert "without contaminated" in text
+
+
+def test_a_page_without_a_corpus_says_nothing_of_it(tmp_path: Path, two_runs: list[str]) -> None:
+    page = tmp_path / "report.html"
+    main(["eval", "report", *two_runs, "--html", str(page)])
+    assert "training data" not in page.read_text(encoding="utf-8")
+
+
 def test_equal_runs_give_equal_pages(tmp_path: Path, two_runs: list[str]) -> None:
     pages = [tmp_path / "1.html", tmp_path / "2.html"]
     for page in pages:

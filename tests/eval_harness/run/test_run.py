@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import random
@@ -13,9 +14,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from eval_harness.records import ANSWERS, PROBLEMS, VERDICTS, read_answers, read_verdicts
+from eval_harness.records import (
+    ANSWERS,
+    PROBLEMS,
+    VERDICTS,
+    read_answers,
+    read_problems,
+    read_verdicts,
+)
 from eval_harness.verdict import State
 from fimble.cli import main
 from tests.eval_harness.run.toy import RIGHT
@@ -85,6 +95,34 @@ def test_a_second_start_asks_and_judges_nothing_again(
     run_suite(suite, tgi.url, out)
     assert {name: (out / name).read_bytes() for name in before} == before
     assert len(tgi.prompts) == 8
+
+
+def test_a_corpus_marks_the_problems_of_a_run_that_exists(
+    suite: str, tmp_path: Path, tgi: TgiScript, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, corpus = tmp_path / "run", tmp_path / "corpus"
+    (corpus / "dropped").mkdir(parents=True)
+    row = {"project": "p", "path": "x.sh", "reason": "benchmark_text",
+           "detail": "toy.jsonl:toy/2: echo $(( $1"}  # fmt: skip
+    pq.write_table(pa.Table.from_pylist([row]), corpus / "dropped" / "one.parquet")
+    sha256 = hashlib.sha256(Path(suite).with_name("toy.jsonl").read_bytes()).hexdigest()
+    card = {"name": "all", "digest": "d1", "benchmarks": [{"name": "toy", "sha256": sha256}]}
+    (corpus / "card.json").write_text(json.dumps(card))
+    run_suite(suite, tgi.url, out)
+    assert [asked.contaminated for asked in read_problems(out)] == [""] * 8
+    capsys.readouterr()
+    assert run_suite(suite, tgi.url, out, "--corpus", str(corpus)) == 0
+    assert "! toy bash: 1 problems stood in the training data's sources" in capsys.readouterr().out
+    marks = {asked.problem.problem_id: asked.contaminated for asked in read_problems(out)}
+    assert marks.pop("toy/2") == "left out of the corpus: x.sh of p, for 'echo $(( $1'"
+    assert set(marks.values()) == {""}
+    assert json.loads((out / "manifest.json").read_text())["corpus"] == "all d1"
+    assert len(tgi.prompts) == 8  # nothing was asked again
+    (corpus / "card.json").write_text(json.dumps({**card, "benchmarks": []}))
+    assert run_suite(suite, tgi.url, out, "--corpus", str(corpus)) == 0
+    assert "8 problems were not looked for in the training data's" in capsys.readouterr().out
+    assert run_suite(suite, tgi.url, out, "--corpus", str(tmp_path / "none")) == 2
+    assert "is no corpus of `fimble corpus build`" in capsys.readouterr().err
 
 
 def test_lines_that_a_crash_tore_are_redone(suite: str, tmp_path: Path, tgi: TgiScript) -> None:
@@ -219,6 +257,10 @@ def kill_and_return_orphans(process: subprocess.Popen[bytes]) -> list[psutil.Pro
     return below
 
 
+def has_children(process: subprocess.Popen[bytes]) -> bool:
+    return bool(psutil.Process(process.pid).children())
+
+
 def is_over(process: psutil.Process) -> bool:
     return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
@@ -237,12 +279,15 @@ def test_a_run_killed_at_random_moments_becomes_the_run_that_nobody_killed(
     environment = {**os.environ, **places, "FIMBLE_CACHE_DIR": str(caches)}
     command = [sys.executable, "-m", "fimble", "eval", "run", suite, "--model", tgi.url]
     mounts = Path("/proc/self/mounts").read_text().count("fimble-sandbox-")
-    for _ in range(4):
+    for number in range(4):
         process = subprocess.Popen(
             [*command, "--out", str(out)], env=environment, stdout=subprocess.DEVNULL
         )
         wait_for((out / ANSWERS).exists)
-        time.sleep(kills.uniform(0.0, 1.5))
+        if number == 0:  # at least one kill finds a sandbox at work
+            wait_for(lambda: process.poll() is not None or has_children(process))  # noqa: B023
+        else:
+            time.sleep(kills.uniform(0.0, 1.5))
         orphans = [] if process.poll() is not None else kill_and_return_orphans(process)
         wait_for(lambda: all(map(is_over, orphans)))  # noqa: B023 - called before the next round
         num_orphans += len(orphans)
