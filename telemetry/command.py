@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import errno
 import json
-import os
 import sys
-from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import duckdb
 
@@ -17,27 +14,23 @@ from fimble.clock import SystemClock
 from fimble.errors import InputError
 from fimble.paths import spool_dir, warehouse_dir
 from fimble.settings import load_settings
+from telemetry.answers import one_message, write_answer
 from telemetry.collector import command as collector
 from telemetry.doctor import examine, report_lines
 from telemetry.experiments import command as experiment
 from telemetry.merge import WAIT_S, MergeReport, merge
+from telemetry.metrics import command as metrics
 from telemetry.privacy import command as privacy
 from telemetry.reader import reading, single_query
 from telemetry.simulate import command as simulate
-from telemetry.tables import Format, write_csv, write_json, write_table
-from telemetry.texts import quoted
+from telemetry.tables import Format
 from telemetry.warehouse import Warehouse
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
 
-    from telemetry.tables import Row
-
-_ROWS_AT_ONCE = 1000
 _READ_ONLY = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-_WRITERS = {Format.TABLE: write_table, Format.CSV: write_csv, Format.JSON: write_json}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,8 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     merging.add_argument("--json", action="store_true", help="print one JSON document")
     sql = verbs.add_parser("sql", help="query events, sessions, completions and metrics")
     sql.add_argument("query", help="one statement of SQL that only reads")
-    sql.add_argument("--format", choices=list(Format), default=Format.TABLE, type=str)
-    sql.add_argument("--out", type=Path, metavar="FILE", help="write there, not to standard output")
+    metrics.add_output(sql)
+    metrics.add_arguments(verbs.add_parser("metric", help="tell a metric, with its interval"))
+    metrics.add_list_arguments(verbs.add_parser("metrics", help="list the metrics"))
     doctor = verbs.add_parser("doctor", help="say what was recorded and what is missing")
     doctor.add_argument("--json", action="store_true", help="print one JSON document")
     privacy.add_show_arguments(
@@ -130,39 +124,19 @@ def _merge_if_possible(warehouse: Warehouse) -> None:
             sys.stderr.write(f"fimble: {problem}; reading what is there\n")
 
 
-@contextlib.contextmanager
-def _one_message() -> Iterator[None]:
-    """Turn errors of SQL and of the output file into one message each."""
-    try:
-        yield
-    except duckdb.Error as error:
-        raise InputError(str(error).rstrip()) from error
-    except OSError as error:
-        if isinstance(error, BrokenPipeError):
-            raise
-        raise InputError(f"cannot write the result: {error}") from error
-
-
 def _sql(warehouse: Warehouse, arguments: argparse.Namespace) -> None:
-    with _one_message():
-        _answer(warehouse, arguments.query, Format(arguments.format), arguments.out)
+    write_answer(
+        warehouse,
+        lambda connection: single_query(connection, arguments.query),
+        fmt=Format(arguments.format),
+        out=arguments.out,
+    )
 
 
-def _answer(warehouse: Warehouse, text: str, fmt: Format, out: Path | None) -> None:
-    """Run a query and write its result."""
-    if fmt is Format.PARQUET and out is None:
-        raise InputError("--format parquet needs --out FILE")
-    part = out.absolute().with_name(f".{out.name}.{os.getpid()}.part") if out else None
-    with reading(spool_dir(), warehouse, output=part) as connection:
-        query = single_query(connection, text)
-        if out is None or part is None:
-            _write_rows(connection, query, fmt, sys.stdout)
-            return
-        try:
-            _write_file(connection, query, fmt, part)
-            part.replace(out)
-        finally:
-            part.unlink(missing_ok=True)
+def _metric(warehouse: Warehouse, arguments: argparse.Namespace) -> None:
+    question = metrics.question_of(arguments)  # a wrong question is told before anything is merged
+    _merge_if_possible(warehouse)
+    metrics.answer(warehouse, arguments, question)
 
 
 def _experiment(warehouse: Warehouse, arguments: argparse.Namespace) -> None:
@@ -173,30 +147,8 @@ def _experiment(warehouse: Warehouse, arguments: argparse.Namespace) -> None:
         return
     experiment.read_checked(arguments.file)  # a wrong file is told before anything is merged
     _merge_if_possible(warehouse)
-    with _one_message(), reading(spool_dir(), warehouse) as connection:
+    with one_message(), reading(spool_dir(), warehouse) as connection:
         experiment.VERBS[arguments.verb](connection, arguments, now_ms=now_ms)
-
-
-def _write_file(connection: duckdb.DuckDBPyConnection, query: str, fmt: Format, path: Path) -> None:
-    if fmt is Format.PARQUET:
-        options = "(format parquet, compression zstd, use_tmp_file false)"
-        connection.execute(f"copy ({query}\n) to {quoted(os.fspath(path))} {options}")
-        return
-    with path.open("w", encoding="utf-8", newline="") as file:
-        _write_rows(connection, query, fmt, file)
-
-
-def _write_rows(
-    connection: duckdb.DuckDBPyConnection, query: str, fmt: Format, out: IO[str]
-) -> None:
-    result = connection.execute(query)
-    names = [column[0] for column in result.description or []]
-    _WRITERS[fmt](names, _rows(result), out)
-
-
-def _rows(result: duckdb.DuckDBPyConnection) -> Iterator[Row]:
-    while rows := result.fetchmany(_ROWS_AT_ONCE):
-        yield from rows
 
 
 def _doctor(warehouse: Warehouse, arguments: argparse.Namespace) -> None:
@@ -222,6 +174,8 @@ _READING = frozenset({"sql", "doctor"})
 _ACTIONS = {
     "merge": _merge,
     "sql": _sql,
+    "metric": _metric,
+    "metrics": metrics.show_list,
     "doctor": _doctor,
     "experiment": _experiment,
     "simulate": _simulate,

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import duckdb
 
+from telemetry.metrics.definition import table_of_metrics
+from telemetry.metrics.histogram import MACROS
 from telemetry.schema import COLUMNS
 from telemetry.texts import query, quoted, stored_events, stored_parts, stored_requests
 from telemetry.warehouse import Kind
@@ -21,10 +23,16 @@ if TYPE_CHECKING:
     from telemetry.schema import Record
     from telemetry.warehouse import Manifest, Warehouse
 
-VIEWS = ("sessions", "completions", "exposures", "typing")
-"""Built upon the views `events`, `session_parts` and `opportunities`, in this order."""
-MACROS = ("acceptance", "latency")
-"""Queries with `$since_ms`: `select * from acceptance(since_ms := 0)`."""
+VIEWS = (
+    "sessions",
+    "opportunities",
+    "completions",
+    "exposures",
+    "typing",
+    "facts",
+    "latency",
+)
+"""Built upon the views `events`, `session_parts` and `requests`, in this order."""
 EARLIEST_MS = 1_577_836_800_000
 """2020-01-01."""
 MAX_AHEAD_MS = 7 * 86_400_000
@@ -106,13 +114,12 @@ def create_views(connection: duckdb.DuckDBPyConnection, sources: Queries) -> Non
     """Create views and metrics."""
     connection.execute(f"create view events as {sources.events}")
     connection.execute(f"create view session_parts as {sources.session_parts}")
-    connection.execute(f"create view opportunities as {sources.requests}")
+    connection.execute(f"create view requests as {sources.requests}")
+    for signature, text in MACROS.items():
+        connection.execute(f"create macro {signature} as {text}")
     for name in VIEWS:
         connection.execute(f"create view {name} as {query(name)}")
-    for name in MACROS:
-        text = query(name).replace("$since_ms", "since_ms")
-        connection.execute(f"create macro {name}(since_ms := 0) as table ({text})")
-    connection.execute(f"create view metrics as {query('metrics')}")
+    connection.execute(f"create view metrics as {table_of_metrics()}")
 
 
 def publish(warehouse: Warehouse, manifest: Manifest) -> None:

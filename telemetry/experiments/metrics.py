@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fimble.errors import ConfigError
 from fimble.events import Unit
+from telemetry.metrics.definition import Better, definition
 
 if TYPE_CHECKING:
     from fimble.experiments import Experiment
@@ -22,15 +23,31 @@ class Metric(NamedTuple):
     """Whether the numerator counts some of what the denominator counts."""
 
 
+def _as_defined(name: str) -> Metric:
+    """Return a metric as `telemetry.metrics` defines it."""
+    found = definition(name)
+    return Metric(
+        found.numerator,
+        found.denominator,
+        " / ".join(found.means),
+        is_higher_better=found.better is not Better.LOWER,
+        is_share=found.unit == "share" and not found.numerator.endswith("_chars"),
+    )
+
+
+_DEFINED = (
+    "taken_per_opportunity",
+    "acceptance_rate_750",
+    "acceptance_rate",
+    "accepted_chars_rate",
+    "kept_chars_per_active_hour",
+    "served_rate",
+    "rejected_rate",
+    "undone_rate",
+    "error_rate",
+)
 METRICS: dict[str, Metric] = {
-    "taken_per_opportunity": Metric(
-        "taken", "requests", "requests whose completion was accepted, whole or in part / requests"
-    ),
-    "acceptance_rate_750": Metric("taken", "seen", "accepted / on screen for 750 ms, or accepted"),
-    "acceptance_rate": Metric("taken", "shown", "accepted / shown"),
-    "accepted_chars_rate": Metric(
-        "accepted_chars", "shown_chars", "characters accepted / characters shown", is_share=False
-    ),
+    **{name: _as_defined(name) for name in _DEFINED},
     "accepted_chars_per_opportunity": Metric(
         "accepted_chars", "requests", "characters accepted / requests", is_share=False
     ),
@@ -40,20 +57,6 @@ METRICS: dict[str, Metric] = {
         "characters of completions that still stand after ten minutes / requests",
         is_share=False,
     ),
-    "kept_chars_per_active_hour": Metric(
-        "kept_chars",
-        "active_hours",
-        "characters of completions that still stand after ten minutes / hour at the keyboard",
-        is_share=False,
-    ),
-    "served_rate": Metric("served", "requests", "requests that got a completion / requests"),
-    "rejected_rate": Metric(
-        "rejected", "shown", "typed otherwise or dismissed / shown", is_higher_better=False
-    ),
-    "undone_rate": Metric(
-        "undone", "taken", "taken back within five seconds / accepted", is_higher_better=False
-    ),
-    "error_rate": Metric("errors", "requests", "failed / requests", is_higher_better=False),
     "slow_rate": Metric("slow", "served", "slower than `slow_ms` / served", is_higher_better=False),
     "mean_total_ms": Metric(
         "total_ms",
@@ -63,6 +66,7 @@ METRICS: dict[str, Metric] = {
         is_share=False,
     ),
 }
+"""Metrics with a definition of their own, and those that only an experiment needs."""
 NEEDS_DAYS = frozenset({"active_hours"})
 """Counts that belong to a whole day of a user, not to a request."""
 

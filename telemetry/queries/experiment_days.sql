@@ -49,10 +49,8 @@ did as (
         count(distinct bucket) as draws,
         count(*) filter (where is_served) as served,
         count(*) filter (where is_shown) as shown,
-        count(*) filter (
-            where is_shown and (visible_ms >= 750 or outcome in ('accepted', 'accepted_part'))
-        ) as seen,
-        count(*) filter (where outcome in ('accepted', 'accepted_part')) as taken,
+        count(*) filter (where is_seen) as seen,
+        count(*) filter (where is_taken) as taken,
         count(*) filter (where outcome = 'rejected') as rejected,
         count(*) filter (where is_undone) as undone,
         count(*) filter (where not_served_reason = 'error') as errors,
@@ -60,18 +58,7 @@ did as (
         coalesce(sum(total_ms) filter (where is_served), 0) as total_ms,
         coalesce(sum(num_chars) filter (where is_shown), 0) as shown_chars,
         coalesce(sum(accepted_chars), 0) as accepted_chars,
-        coalesce(
-            sum(
-                coalesce(
-                    kept_chars_600s,
-                    kept_chars_end,
-                    kept_chars_300s,
-                    kept_chars_120s,
-                    kept_chars_30s
-                )
-            ),
-            0
-        ) as kept_chars
+        coalesce(sum(kept_chars), 0) as kept_chars
     from requests
     group by user_key, day, arm
 ),

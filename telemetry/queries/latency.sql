@@ -1,27 +1,40 @@
--- How long completions take, as sums that can be added up and as percentiles that cannot.
--- grain: one row per day (UTC), backend, model and cache (where the answer came from).
--- params: $since_ms (unix ms, UTC)
--- prompt_tokens and cached_tokens cover only streams that the engine ended itself: num_told of them.
+-- How long completions take, as histograms: buckets of several rows add up, so percentiles of any
+-- group can be told within 1 %.
+-- grain: one row per day (UTC), measure, backend, model, cache, editor, server version, language, team and bucket.
+-- params: none
+-- measure: the columns total_ms, first_token_ms and shown_delay_ms of `completions`.
+-- bucket: holds what is above low_ms, up to high_ms; `bucket_of` and `bucket_ms` say how wide.
+with measured as (
+    unpivot (
+        select
+            day,
+            backend,
+            model,
+            cache,
+            editor,
+            server_version,
+            language,
+            team,
+            total_ms,
+            nullif(first_token_ms, 0) as first_token_ms,
+            shown_delay_ms
+        from completions
+    ) on total_ms, first_token_ms, shown_delay_ms into name measure value took_ms
+)
+
 select
     day,
+    measure,
     backend,
     model,
     cache,
-    count(*) as num_served,
-    sum(total_ms) as sum_total_ms,
-    sum(total_ms * total_ms) as sum_total_ms_sq,
-    quantile_cont(total_ms, 0.5) as p50_total_ms,
-    quantile_cont(total_ms, 0.95) as p95_total_ms,
-    quantile_cont(total_ms, 0.99) as p99_total_ms,
-    quantile_cont(first_token_ms, 0.5) filter (where first_token_ms > 0) as p50_first_token_ms,
-    quantile_cont(first_token_ms, 0.95) filter (where first_token_ms > 0) as p95_first_token_ms,
-    quantile_cont(shown_delay_ms, 0.5) as p50_shown_delay_ms,
-    quantile_cont(shown_delay_ms, 0.95) as p95_shown_delay_ms,
-    count(*) filter (where prompt_tokens > 0) as num_told,
-    sum(prompt_tokens)::bigint as prompt_tokens,
-    sum(cached_tokens)::bigint as cached_tokens,
-    sum(generated_tokens)::bigint as generated_tokens
-from completions
-where served_at_ms >= $since_ms
-group by day, backend, model, cache
-order by day, backend, model, cache
+    editor,
+    server_version,
+    language,
+    team,
+    bucket_of(took_ms) as bucket,
+    bucket_ms(bucket - 1) as low_ms,
+    bucket_ms(bucket) as high_ms,
+    count(*) as num_served
+from measured
+group by all

@@ -7,6 +7,8 @@ select
     sessions.user_key,
     sessions.team,
     sessions.editor,
+    sessions.editor_version,
+    sessions.plugin_version,
     sessions.server_version,
     events.ts_wall_ms as until_ms,
     events.language,

@@ -10,7 +10,7 @@ QUERIES = (
     # No event twice, and each completion once.
     "select count(*) = count(distinct (session_id, seq)) from events",
     "select count(*) = count(distinct (session_id, completion_id)) from completions",
-    "select count(served_at_ms) = (select sum(num_served) from acceptance()) from completions",
+    "select count(served_at_ms) = (select sum(num_served) from metrics) from completions",
 )
 
 
