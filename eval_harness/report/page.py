@@ -13,6 +13,7 @@ from eval_harness.report.names import short_names
 from eval_harness.report.programs import differences, failures
 from eval_harness.statistics.scores import problem_score, scores
 from fimble.files import write_whole
+from fimble.pages.intervals import Row, whiskers
 from fimble.pages.page import render
 
 if TYPE_CHECKING:
@@ -194,12 +195,12 @@ def _suite_view(suite: str, found: Mapping[str, Sequence[Score]]) -> SuiteView:
 def _score_plot(suite: str, metric: str, rows: Sequence[ScoreRow]) -> Markup:
     has_runs = len({row.run for row in rows}) > 1
     drawn = [
-        plots.Row(f"{row.score.language}, {row.run}" if has_runs else row.score.language, *each[:3])
+        Row(f"{row.score.language}, {row.run}" if has_runs else row.score.language, *each[:3])
         for row in rows
         if (each := row.score.metrics.get(metric)) is not None
     ]
     return Markup(  # noqa: S704 - our own plot
-        plots.whiskers(
+        whiskers(
             drawn,
             title=f"{SHOWN_METRICS[metric]} on {suite}",
             description="; ".join(f"{row.label}: {_shares(row)}" for row in drawn),
@@ -236,11 +237,11 @@ def _over_runs(
 def _comparison_view(first: str, one: Run, second: str, other: Run) -> ComparisonView:
     rows = compare(one, other)
     pairs = pairs_of(one, other)
-    drawn = [plots.Row(f"{r.suite} {r.language}", *r.difference[:3]) for r in rows]
+    drawn = [Row(f"{r.suite} {r.language}", *r.difference[:3]) for r in rows]
     plot = Markup()
     if drawn:
         plot = Markup(  # noqa: S704 - our own plot
-            plots.whiskers(
+            whiskers(
                 drawn,
                 title=f"{second} minus {first}",
                 description="; ".join(f"{row.label}: {_shares(row)}" for row in drawn),
@@ -266,7 +267,7 @@ def _latency_plot(latencies: Sequence[Sequence[float]]) -> Markup:
     return Markup(plots.latencies(drawn, description=description))  # noqa: S704 - our own plot
 
 
-def _shares(row: plots.Row) -> str:
+def _shares(row: Row) -> str:
     return f"{100 * row.value:.1f}% ({100 * row.low:.1f} to {100 * row.high:.1f})"
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from fimble.pages.intervals import point
 from fimble.pages.plot import (
     BYTES,
     FILES,
@@ -21,56 +22,7 @@ from fimble.pages.plot import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from matplotlib.axes import Axes
-
     from eval_harness.statistics.intervals import Estimate
-
-_INCHES_PER_ROW = 0.26
-
-
-class Row(NamedTuple):
-    """A value with its interval beside a name."""
-
-    label: str
-    value: float
-    low: float
-    high: float
-
-
-def whiskers(rows: Sequence[Row], *, title: str, description: str, is_difference: bool) -> str:
-    """Return values as points with their intervals as lines, one below the other.
-
-    Args:
-        rows: From top to bottom.
-        title: For who cannot see the plot.
-        description: The same.
-        is_difference: Draw a line at none, and points in the colour of their sign.
-    """
-    height = 0.55 + _INCHES_PER_ROW * len(rows)
-    longest = max(len(row.label) for row in rows)
-    left = min(0.5, 0.03 + 0.0125 * longest)
-    with canvas((5.6, height), bottom=0.36 / height, left=left) as (figure, axes):
-        places = list(range(len(rows), 0, -1))
-        for row, place in zip(rows, places, strict=True):
-            color = BYTES if is_difference and row.value < 0 else FILES
-            axes.plot(
-                [row.low, row.high], [place, place], color=color, lw=1.6, solid_capstyle="butt"
-            )
-            _point(axes, row.value, place, color)
-        if is_difference:
-            axes.axvline(0, color=MUTED, lw=0.8)
-        else:
-            axes.set_xlim(left=0)
-        axes.set_ylim(0.4, len(rows) + 0.6)
-        axes.set_yticks(places, [row.label for row in rows])
-        axes.grid(visible=False, axis="y")
-        show(axes.xaxis, share)
-        return as_svg(figure, title=title, description=description)
-
-
-def _point(axes: Axes, x: float, y: float, color: str) -> None:
-    """Draw a point: a line of no length with round ends, since markers are not kept."""
-    axes.plot([x, x], [y, y], color=color, lw=6, solid_capstyle="round")
 
 
 def over_runs(
@@ -91,7 +43,7 @@ def over_runs(
         axes.plot([x for x, _ in known], [e.value for _, e in known], color=FILES, lw=1.2)
         for x, each in known:
             axes.plot([x, x], [each.low, each.high], color=FILES, lw=1.4)
-            _point(axes, x, each.value, FILES)
+            point(axes, x, each.value, FILES)
         axes.set_xlim(0.6, len(estimates) + 0.4)
         axes.set_ylim(0, top)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8, min_n_ticks=1))
