@@ -7,6 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from fimble.errors import ConfigError
+from fimble.snippets.project import BUDGET_BYTES
 
 
 class ScheduleUnit(StrEnum):
@@ -89,6 +90,10 @@ class ExampleConfig:
     """Share of rearranged chunks whose prefix is cut off, 0..1."""
     window_rate: float = 0.0
     """Share of rearranged chunks cut to the window that the server would send, 0..1."""
+    snippet_rate: float = 0.0
+    """Share of rearranged chunks that get code of other files of their project, 0..1."""
+    snippet_bytes: int = BUDGET_BYTES
+    """Code of other files in one example, with its paths; room for it is left by shorter chunks."""
     chunk_bytes: tuple[int, ...] = (6000, 4000, 2000)
     """Sizes of the chunks a document is cut into; one is drawn per chunk."""
     shard_bytes: int = 16 << 20
@@ -104,12 +109,15 @@ class ExampleConfig:
             "empty_suffix_rate",
             "empty_prefix_rate",
             "window_rate",
+            "snippet_rate",
         ):
             value = getattr(self, name)
             if not 0 <= value <= 1:
                 raise ConfigError(f"{name} is {value}; it must lie in 0..1")
         if not self.chunk_bytes or min(self.chunk_bytes) < 64:
             raise ConfigError(f"chunk_bytes is {self.chunk_bytes}; sizes must be 64 or more")
+        if self.snippet_bytes < 0:
+            raise ConfigError(f"snippet_bytes is {self.snippet_bytes}; it must be 0 or more")
         if self.shard_bytes < 1 << 16:
             raise ConfigError(f"shard_bytes is {self.shard_bytes}; it must be 65536 or more")
 

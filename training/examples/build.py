@@ -14,14 +14,16 @@ from tokenizers import Tokenizer
 
 from fimble.context import WindowBudget, window
 from fimble.fim import FIMBLE, SPECIAL_TOKENS, FimOrder, Mark, Part, document_header, infill_prompt
-from training.examples.chunks import chunks, halfway
+from training.examples.chunks import NO_ROOM, Chunk, Room, chunks_with_room, halfway
 from training.examples.spans import SpanKind, draw_span
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from fimble.fim import Snippet
     from training.examples.documents import Document
+    from training.examples.neighbours import Neighbours
     from training.recipe import ExampleConfig
 
 MARK_IDS: dict[Mark, int] = {mark: SPECIAL_TOKENS.index(FIMBLE.sentinel(mark)) for mark in Mark}
@@ -38,6 +40,19 @@ class Example(NamedTuple):
     """uint16; ends with the end token."""
     kind: str
     """`plain`, or the kind of the middle."""
+    others: tuple[int, ...] = ()
+    """Documents whose code stands before it."""
+
+
+class _Drawn(NamedTuple):
+    """The form of one chunk."""
+
+    kind: str
+    prompt: Callable[[Sequence[Snippet]], tuple[Part, ...]]
+    """Gives the prompt with some code of other files."""
+    middle: str
+    snippets: Sequence[Snippet] = ()
+    """Code of other files, the most important last."""
 
 
 def load_tokenizer(path: Path) -> Tokenizer:
@@ -60,10 +75,12 @@ def examples(
     tokenizer: Tokenizer,
     context_tokens: int,
     rng: np.random.Generator,
+    neighbours: Neighbours | None = None,
 ) -> Iterator[Example]:
     """Yield the examples of one document, whole: together they hold all of its text.
 
-    A chunk that is too dense in tokens for a row is cut in two, and each half is drawn anew.
+    A chunk that is too dense in tokens for a row loses the least important code of other files,
+    then is cut in two, and each half is drawn anew.
 
     Args:
         document: The file.
@@ -71,44 +88,98 @@ def examples(
         tokenizer: From `load_tokenizer`.
         context_tokens: Length of a row, which no example exceeds.
         rng: From `document_rng`.
+        neighbours: The other files of its project; None where no example gets code of them.
     """
     # A path that fills a row would leave no room for what it is of.
     is_short = len((document.path + document.project).encode()) <= context_tokens // 4
     origin = document if is_short else document._replace(path="")
-    for chunk in chunks(document.text, config.chunk_bytes, rng):
+    has_others = neighbours is not None and bool(origin.path)
+    room = Room(config.snippet_rate, config.snippet_bytes) if has_others else NO_ROOM
+    for chunk in chunks_with_room(document.text, config.chunk_bytes, room, rng):
         rest = [chunk]
         while rest:
-            text = rest.pop()
-            kind, parts, middle = _transform(text, origin, config, rng)
-            encoded = [*encode_parts(parts, tokenizer), _plain_ids(middle, tokenizer), [END_ID]]
-            if sum(map(len, encoded)) > context_tokens:
-                place = halfway(text)
-                rest += [text[place:], text[:place]]
+            piece = rest.pop()
+            drawn = _transform(piece, origin, config, rng, neighbours)
+            fitted = _fitted(drawn, context_tokens, tokenizer)
+            if fitted is None:
+                rest += reversed(_halves(piece))
                 continue
-            yield Example(document.doc_id, np.array(flat(encoded), dtype=np.uint16), kind)
+            others = neighbours.doc_ids(fitted.snippets) if neighbours else ()
+            yield Example(document.doc_id, fitted.ids, drawn.kind, others)
+
+
+class _Fitted(NamedTuple):
+    """An example that fits a row."""
+
+    ids: np.ndarray
+    snippets: Sequence[Snippet]
+
+
+def _fitted(drawn: _Drawn, context_tokens: int, tokenizer: Tokenizer) -> _Fitted | None:
+    """Return an example with as much code of other files as a row holds; None if it holds none."""
+    snippets = drawn.snippets
+    while True:
+        parts = encode_parts((*drawn.prompt(snippets), drawn.middle), tokenizer)
+        ids = flat([*parts, [END_ID]])
+        if len(ids) <= context_tokens:
+            return _Fitted(np.array(ids, dtype=np.uint16), snippets)
+        if not snippets:
+            return None
+        snippets = snippets[1:]
+
+
+def _halves(chunk: Chunk) -> tuple[Chunk, Chunk]:
+    place = halfway(chunk.text)
+    second = chunk._replace(text=chunk.text[place:], start=chunk.start + place)
+    return chunk._replace(text=chunk.text[:place]), second
 
 
 def _transform(
-    chunk: str, document: Document, config: ExampleConfig, rng: np.random.Generator
-) -> tuple[str, tuple[Part, ...], str]:
+    chunk: Chunk,
+    document: Document,
+    config: ExampleConfig,
+    rng: np.random.Generator,
+    neighbours: Neighbours | None,
+) -> _Drawn:
     """Draw the form of one chunk: its kind, its prompt, and the middle that follows it."""
+    text = chunk.text
     path = document.path if rng.random() < config.header_rate else ""
     repository = document.project if path and rng.random() < config.repository_rate else ""
     if rng.random() >= config.fim_rate:
-        return "plain", document_header(path=path, repository=repository), chunk
-    kind, span = draw_span(chunk, language=document.language, mix=config.spans, rng=rng)
-    prefix, middle, suffix = chunk[: span.start], chunk[span.start : span.end], chunk[span.end :]
+
+        def header(snippets: Sequence[Snippet]) -> tuple[Part, ...]:
+            return document_header(path=path, repository=repository, snippets=snippets)
+
+        return _Drawn("plain", header, text)
+    kind, span = draw_span(text, language=document.language, mix=config.spans, rng=rng)
+    prefix, middle, suffix = text[: span.start], text[span.start : span.end], text[span.end :]
+    before, behind = document.text[: chunk.start], document.text[chunk.start + len(text) :]
     if rng.random() < config.empty_suffix_rate:
-        suffix = ""
+        suffix = behind = ""
     if rng.random() < config.empty_prefix_rate and kind is not SpanKind.EMPTY:
-        prefix = ""
+        prefix = before = ""
+    snippets: Sequence[Snippet] = ()
+    if chunk.wants_snippets and neighbours is not None:
+        # Where the server sends code of other files, it sends the file's own path, too.
+        path = document.path
+        snippets = neighbours.snippets(
+            document, before + prefix, suffix + behind, config.snippet_bytes
+        )
     if config.window_rate and rng.random() < config.window_rate:
         prefix, suffix = window(prefix, suffix, WindowBudget())
     order = FimOrder.SPM if rng.random() < config.spm_share else FimOrder.PSM
-    parts = infill_prompt(
-        prefix=prefix, suffix=suffix, order=order, path=path, repository=repository
-    )
-    return kind.value, parts, middle
+
+    def prompt(snippets: Sequence[Snippet]) -> tuple[Part, ...]:
+        return infill_prompt(
+            prefix=prefix,
+            suffix=suffix,
+            order=order,
+            path=path,
+            repository=repository,
+            snippets=snippets,
+        )
+
+    return _Drawn(kind.value, prompt, middle, snippets)
 
 
 def encode_parts(parts: Sequence[Part], tokenizer: Tokenizer) -> list[list[int]]:

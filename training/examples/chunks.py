@@ -2,12 +2,34 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     import numpy as np
+
+_SHORTEST_BYTES = 64
+
+
+class Chunk(NamedTuple):
+    """Consecutive text of a document."""
+
+    text: str
+    start: int
+    """In characters of the document."""
+    wants_snippets: bool
+    """Whether it leaves room for code of other files, and should have some."""
+
+
+class Room(NamedTuple):
+    """Which chunks leave room for code of other files, and how much."""
+
+    rate: float
+    num_bytes: int
+
+
+NO_ROOM = Room(0.0, 0)
 
 
 def chunks(text: str, sizes_bytes: Sequence[int], rng: np.random.Generator) -> Iterator[str]:
@@ -21,12 +43,32 @@ def chunks(text: str, sizes_bytes: Sequence[int], rng: np.random.Generator) -> I
         sizes_bytes: Sizes to draw from; a chunk never has more bytes than the one drawn.
         rng: Source of all chance.
     """
+    for chunk in chunks_with_room(text, sizes_bytes, NO_ROOM, rng):
+        yield chunk.text
+
+
+def chunks_with_room(
+    text: str, sizes_bytes: Sequence[int], room: Room, rng: np.random.Generator
+) -> Iterator[Chunk]:
+    """Yield consecutive chunks as `chunks` does, some of them shorter.
+
+    Args:
+        text: The document, LF only.
+        sizes_bytes: Sizes to draw from; of the largest, `room` is kept free where it is wanted.
+        room: For code of other files.
+        rng: Source of all chance.
+    """
     rest = text
+    start = 0
     while rest:
+        wants_snippets = room.rate > 0 and rng.random() < room.rate
         limit_bytes = int(sizes_bytes[int(rng.integers(0, len(sizes_bytes)))])
+        if wants_snippets:
+            limit_bytes = min(limit_bytes, max(_SHORTEST_BYTES, max(sizes_bytes) - room.num_bytes))
         cut = _cut(rest, limit_bytes)
-        yield rest[:cut]
+        yield Chunk(rest[:cut], start, wants_snippets)
         rest = rest[cut:]
+        start += cut
 
 
 def halfway(text: str) -> int:

@@ -114,6 +114,13 @@ class Documents:
         names = COLUMNS[:-1]
         return Document(doc_id, *(self._value(doc_id, name) for name in names), text="")
 
+    def sizes(self) -> Iterator[tuple[str, int]]:
+        """Yield project and size of the text in bytes of each document, without reading texts."""
+        for number in range(self._reader.num_record_batches):
+            batch = self._reader.get_batch(number)
+            sizes = pc.call_function("binary_length", [batch.column("text")])
+            yield from zip(batch.column("project").to_pylist(), sizes.to_pylist(), strict=True)
+
     @property
     def text_bytes(self) -> int:
         """Size of all texts, with a few bytes for each; the same wherever the file was written."""

@@ -1,7 +1,8 @@
 """Rows of tokens on disk, one folder an epoch, built shard by shard.
 
     epoch-0003/shard-0007.tokens.npy   (R, T) uint16, rows
-    epoch-0003/shard-0007.docs.npy     (N, 2) int32, row and document of each example, by row
+    epoch-0003/shard-0007.docs.npy     (N, 2) int32, row and document of each example, by row; so
+                                   are documents whose code stands before one
     epoch-0003/shard-0007.json         counts; written last, so it marks the shard as finished
     epoch-0003/DONE                    number of shards; the epoch is complete
 
@@ -23,11 +24,12 @@ import numpy as np
 from fimble.files import write_json, write_whole
 from training.examples.build import PAD_ID, document_rng, examples, load_tokenizer
 from training.examples.documents import Documents
+from training.examples.neighbours import Neighbours, neighbourhoods
 from training.examples.order import Order
 from training.examples.pack import pack
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tokenizers import Tokenizer
@@ -91,22 +93,21 @@ def _build_shard(plan: EpochPlan, shard: int, num_shards: int) -> None:
     lengths = np.array([len(example.ids) for example in drawn], dtype=np.int64)
     packing = pack(lengths, plan.recipe.model.context_tokens)
     rows = np.full((len(packing.rows), plan.recipe.model.context_tokens), PAD_ID, dtype=np.uint16)
-    docs = np.zeros((len(drawn), 2), dtype=np.int32)
-    written = 0
+    docs: list[tuple[int, int]] = []
     for row, members in enumerate(packing.rows):
         place = 0
         for index in members:
             ids = drawn[index].ids
             rows[row, place : place + len(ids)] = ids
             place += len(ids)
-            docs[written] = row, drawn[index].doc_id
-            written += 1
+            docs += [(row, doc_id) for doc_id in (drawn[index].doc_id, *drawn[index].others)]
     _save(_path(plan.folder, shard, "tokens.npy"), rows)
-    _save(_path(plan.folder, shard, "docs.npy"), docs)
+    _save(_path(plan.folder, shard, "docs.npy"), np.array(docs, dtype=np.int32).reshape(-1, 2))
     summary: dict[str, object] = {
         "rows": len(rows),
         "tokens": int(lengths.sum()),
         "padding_tokens": packing.num_padding_tokens,
+        "with_snippets": sum(bool(example.others) for example in drawn),
         "examples": dict(Counter(example.kind for example in drawn)),
     }
     write_json(_path(plan.folder, shard, "json"), summary)
@@ -116,20 +117,44 @@ def _examples_of(plan: EpochPlan, shard: int, num_shards: int) -> list[Example]:
     """Return the examples of the documents that belong to a shard in this epoch."""
     recipe = plan.recipe
     documents = Documents(plan.documents)
-    order = Order(len(documents), document_rng(recipe.seed, plan.epoch, _ORDER))
-    places = np.arange(shard, len(documents), num_shards)
     tokenizer = _tokenizer(recipe.tokenizer)
     return [
         example
-        for doc_id in order.at(places)
+        for doc_id, neighbours in _members(plan, documents, shard, num_shards)
         for example in examples(
-            documents[int(doc_id)],
+            documents[doc_id],
             config=recipe.examples,
             tokenizer=tokenizer,
             context_tokens=recipe.model.context_tokens,
-            rng=document_rng(recipe.seed, plan.epoch, int(doc_id)),
+            rng=document_rng(recipe.seed, plan.epoch, doc_id),
+            neighbours=neighbours,
         )
     ]
+
+
+def _members(
+    plan: EpochPlan, documents: Documents, shard: int, num_shards: int
+) -> Iterator[tuple[int, Neighbours | None]]:
+    """Yield the documents of a shard, with an index of their neighbours if the recipe wants one.
+
+    With neighbours, a shard takes whole neighbourhoods, in an order drawn for the epoch: each is
+    indexed once an epoch. Training reads rows in a random order over all shards either way.
+    """
+    rng = document_rng(plan.recipe.seed, plan.epoch, _ORDER)
+    if not plan.recipe.examples.snippet_rate:
+        places = np.arange(shard, len(documents), num_shards)
+        yield from ((int(doc_id), None) for doc_id in Order(len(documents), rng).at(places))
+        return
+    runs = list(neighbourhoods(documents))
+    total_bytes = sum(run.num_bytes for run in runs)
+    before_bytes = 0
+    for number in Order(len(runs), rng).at(np.arange(len(runs))):
+        run = runs[int(number)]
+        if before_bytes * num_shards // max(1, total_bytes) == shard:
+            members = range(run.start, run.stop)
+            neighbours = Neighbours(documents[doc_id] for doc_id in members)
+            yield from ((doc_id, neighbours) for doc_id in members)
+        before_bytes += run.num_bytes
 
 
 @functools.lru_cache(maxsize=1)
@@ -199,7 +224,10 @@ def _opener(folder: Path, ending: str) -> Callable[[int], np.ndarray]:
 
 
 def epoch_summary(folder: Path) -> dict[str, int]:
-    """Return the counts of an epoch: rows, tokens, padding_tokens, and examples by kind."""
+    """Return the counts of an epoch.
+
+    They are rows, tokens, padding_tokens, examples with_snippets, and examples by kind.
+    """
     total: Counter[str] = Counter()
     for path in sorted(folder.glob("shard-*.json")):
         summary = json.loads(path.read_text())

@@ -1,0 +1,234 @@
+"""The files of a project, and which of their code helps at a place in one of them.
+
+What comes into a prompt, while the budget lasts:
+
+1. declarations of the files that the place's own file imports: first those that are named near the
+   place, then those that the import names, then what else is public;
+2. windows of lines that resemble what stands around the place (`fimble.snippets.similar`);
+3. declarations named near the place, of the file's test or of what it tests, and of its folder.
+
+The first kind stands last in the prompt, nearest to the place. A selection depends on the texts and
+the place alone, not on the order in which files came. Files of other languages are left out, and so
+is the place's own: its text is in the window around the cursor.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from fimble.fim import Snippet
+from fimble.snippets.choice import DeclarationChoice, Source, Standing
+from fimble.snippets.imports import imports_of
+from fimble.snippets.outline import outline
+from fimble.snippets.places import Places, family, key_of, source_stem, tests_of
+from fimble.snippets.similar import BLOCK_LINES, SimilarText
+from fimble.snippets.words import encoded, words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fimble.snippets.outline import Declaration
+    from fimble.snippets.similar import Window
+
+BUDGET_BYTES = 1536
+"""Code of other files in a prompt, unless a caller says otherwise: with the usual window
+(`fimble.context.WindowBudget`) and 64 new tokens it fits 2,048 tokens of code."""
+MAX_FILE_BYTES = 200_000
+"""A longer file is data or generated, and is not taken in."""
+REGION_LINES = 64
+"""The selection for a place serves the places around it, see `region`."""
+DECLARATION_SHARE = 0.6
+"""Share of the budget that declarations may take before windows are looked for."""
+_NEAR_BEFORE_CHARS = 1500
+_NEAR_AFTER_CHARS = 500
+_HEAD_CHARS = 8000
+"""Imports further down than this are not read."""
+_MAX_IMPORTED_FILES = 16
+_MAX_SIBLINGS = 8
+_MAX_WINDOWS = 6
+_MIN_WINDOW_BYTES = 120
+"""Room for less is left empty."""
+
+
+class Around(NamedTuple):
+    """A place in a file."""
+
+    path: str
+    """Path of the file within its project, with slashes."""
+    prefix: str
+    """Text before the place, from the file's first character, LF only."""
+    suffix: str
+    """Text behind the place, LF only."""
+    language: str
+    """Our name of the file's language; empty where we know none."""
+
+
+class _File(NamedTuple):
+    text: str
+    language: str
+
+
+def region(line: int) -> int:
+    """Return the region of a line: while the cursor stays in one, callers keep their selection.
+
+    A prompt whose snippets change has no use for the keys and values that the engine has cached.
+    """
+    return line // REGION_LINES
+
+
+class ProjectIndex:
+    """The files of one project; taking one in costs a pass over its text."""
+
+    def __init__(self) -> None:
+        self._files: dict[str, _File] = {}
+        self._places = Places()
+        self._similar = SimilarText()
+        self._outlines: dict[str, list[Declaration]] = {}
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def __contains__(self, path: str) -> bool:
+        return path in self._files
+
+    def put(self, path: str, text: str, language: str) -> None:
+        """Take in a file, or its new text; one that is too long is dropped.
+
+        Args:
+            path: Within the project, with slashes.
+            text: LF only.
+            language: Our name of its language.
+        """
+        known = self._files.get(path)
+        if known == (text, language):
+            return
+        data = encoded(text)
+        if known is not None:
+            self.drop(path)
+        if len(data) > MAX_FILE_BYTES:
+            return
+        self._files[path] = _File(text, language)
+        self._places.put(path, language)
+        self._similar.put(path, data)
+
+    def drop(self, path: str) -> None:
+        """Forget a file, if it is known."""
+        if self._files.pop(path, None) is None:
+            return
+        self._places.drop(path)
+        self._similar.drop(path)
+        self._outlines.pop(path, None)
+
+    def outline_of(self, path: str) -> list[Declaration]:
+        """Return what a file declares; kept from then on, for it costs a parse."""
+        if path not in self._outlines:
+            file = self._files[path]
+            self._outlines[path] = outline(file.text, file.language)
+        return self._outlines[path]
+
+    def imported(self, around: Around) -> list[Source]:
+        """Return the files that a file imports, in order, with what it takes from each."""
+        head = around.prefix[:_HEAD_CHARS]
+        head += around.suffix[: _HEAD_CHARS - len(head)]
+        found: dict[str, Source] = {}
+        for each in imports_of(head, around.language):
+            standing = Standing.FOLDER if each.is_folder else Standing.IMPORTED
+            for path in self._places.resolve(each, path=around.path, language=around.language):
+                known = found.get(path, Source(path, frozenset(), standing))
+                names = known.names | set(each.names)
+                found[path] = Source(path, names, max(known.standing, standing))
+                if len(found) >= _MAX_IMPORTED_FILES:
+                    return list(found.values())
+        return list(found.values())
+
+    def select(self, around: Around, budget_bytes: int = BUDGET_BYTES) -> list[Snippet]:
+        """Return code of other files for a place, the most important last.
+
+        Args:
+            around: The place.
+            budget_bytes: Size of all snippets with their paths, as UTF-8.
+        """
+        near_text = around.prefix[-_NEAR_BEFORE_CHARS:] + around.suffix[:_NEAR_AFTER_CHARS]
+        near = words(encoded(near_text))
+        imported = self.imported(around)
+        declared = DeclarationChoice(near, self.outline_of)
+        declared.take(imported, int(budget_bytes * DECLARATION_SHARE))
+        rest = budget_bytes - declared.size_bytes
+        windows = list(self._windows(around, near, rest))
+        rest -= sum(map(size_of, windows))
+        if not windows:
+            declared.take(imported, rest)
+            rest = budget_bytes - declared.size_bytes
+        beside = DeclarationChoice(near, self.outline_of)
+        taken = {each.path for each in (*imported, *windows)}
+        beside.take([each for each in self._beside(around) if each.path not in taken], rest)
+        return [*beside.snippets(), *reversed(windows), *declared.snippets()]
+
+    def _windows(self, around: Around, near: set[int], budget_bytes: int) -> Iterator[Snippet]:
+        """Yield windows that resemble the text near a place, the best first."""
+        if budget_bytes < _MIN_WINDOW_BYTES:
+            return
+        languages = family(around.language)
+
+        def is_wanted(path: str) -> bool:
+            return path != around.path and self._files[path].language in languages
+
+        chosen: dict[str, list[Window]] = {}
+        for found in self._similar.search(near, is_wanted=is_wanted, limit=_MAX_WINDOWS):
+            chosen.setdefault(found.path, []).append(found)
+        seen: set[str] = set()
+        for window in _merged(chosen):
+            lines = self._files[window.path].text.split("\n")[window.start_line : window.end_line]
+            snippet = _fitting(window.path, lines, budget_bytes)
+            if snippet is not None and snippet.text not in seen:  # files are copied, too
+                seen.add(snippet.text)
+                budget_bytes -= size_of(snippet)
+                yield snippet
+            if budget_bytes < _MIN_WINDOW_BYTES:
+                return
+
+    def _beside(self, around: Around) -> list[Source]:
+        """Return the files that stand beside a file: its tests or what it tests, and its folder."""
+        stem, languages = key_of(around.path)[-1], family(around.language)
+        source = source_stem(stem)
+        stems = tests_of(stem) if source is None else (source,)
+        found: dict[str, Source] = {}
+        for each in stems:
+            for path in self._places.same_stem(each, languages):
+                if path != around.path:
+                    found[path] = Source(path, frozenset(), Standing.IMPORTED)
+        for path in self._places.in_folder(around.path, languages):
+            found.setdefault(path, Source(path, frozenset(), Standing.FOLDER))
+        return list(found.values())[:_MAX_SIBLINGS]
+
+
+def size_of(snippet: Snippet) -> int:
+    """Return how much of a budget a snippet takes, in bytes."""
+    return len(encoded(f"{snippet.path}\n{snippet.text}"))
+
+
+def _merged(chosen: dict[str, list[Window]]) -> list[Window]:
+    """Return windows without overlaps: two that overlap are one, as good as the better of them."""
+    merged: list[Window] = []
+    for windows in chosen.values():
+        last: Window | None = None
+        for window in sorted(windows, key=lambda each: each.start_line):
+            if last is not None and window.start_line <= last.end_line:
+                end = max(last.end_line, window.end_line)
+                last = last._replace(end_line=end, score=max(last.score, window.score))
+                merged[-1] = last
+            else:
+                last = window
+                merged.append(window)
+    return sorted(merged, key=lambda each: (-each.score, each.path, each.start_line))
+
+
+def _fitting(path: str, lines: list[str], budget_bytes: int) -> Snippet | None:
+    """Return whole lines of a window as a snippet: all, or as many blocks as fit."""
+    while lines:
+        text = "\n".join(lines).strip("\n")
+        snippet = Snippet(path=path, text=f"{text}\n")
+        if text.strip() and size_of(snippet) <= budget_bytes:
+            return snippet
+        lines = lines[: (len(lines) - 1) // BLOCK_LINES * BLOCK_LINES]
+    return None
