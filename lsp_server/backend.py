@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 import importlib
 from contextlib import aclosing, suppress
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from fimble.errors import EngineError, EngineUnavailableError, InputError
 from fimble.fim import FORMATS
 from fimble.paths import state_dir
+from fimble.settings import BackendKind
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
@@ -20,38 +21,71 @@ if TYPE_CHECKING:
     from fimble.engine import Engine, EngineInfo, Finish, Query, Token
     from fimble.fim import FimFormat
     from fimble.settings import EngineSettings
+    from lsp_server.generation import Limits
 
 START_TIMEOUT_S = 75.0
 """An engine that reads a large model from a slow disk may need a minute."""
 ANSWER_TIMEOUT_S = 30.0
 """An engine that is silent for so long is given up."""
+BYTES_PER_TOKEN = 2.5
+"""Code has some 3.5 bytes a token; a window that is filled to the brim would often be refused."""
+SMALLEST_FACTOR = 1 / 32
+"""A prompt this small that does not fit is an error."""
 _ENGINES = "lsp_server.engines.shared"
 
 
+class Answerer(NamedTuple):
+    """Who generated an answer; empty where the engine did not say."""
+
+    backend: str = ""
+    model: str = ""
+    digest: str = ""
+
+
+class _SilentError(EngineUnavailableError):
+    """The engine takes longer than anybody waits: asking again would take as long."""
+
+
 class Backend:
-    """Whatever `fimble.toml` says answers prompts."""
+    """One engine, as settings describe it."""
 
     def __init__(self, settings: EngineSettings) -> None:
         self._settings = settings
         self._engine: Engine | None = None
         self._info: EngineInfo | None = None
         self._connecting = asyncio.Lock()
+        self._slots = asyncio.Semaphore(settings.num_parallel)
 
     @property
     def name(self) -> str:
-        """What events call the backend: `tgi` or `embedded`."""
-        return "tgi" if self._settings.tgi_url else "embedded"
+        """What events call the backend: `embedded`, `tgi` or `openai`."""
+        return self._settings.kind.value
 
     @property
-    def known_info(self) -> EngineInfo | None:
-        """What the engine said about itself, if it has been asked."""
-        return self._info
+    def answerer(self) -> Answerer:
+        """Who answers, as far as is known."""
+        info = self._info
+        return Answerer(self.name, info.model, info.model_digest) if info else Answerer(self.name)
 
     @property
     def fim_format(self) -> FimFormat:
         """The FIM format of the model; the configured one before the engine has named its own."""
         said = self._info.fim_format if self._info else ""
         return FORMATS.get(said) or FORMATS[self._settings.fim_format]
+
+    def factor_for(self, limits: Limits) -> float:
+        """Return how much of a window's budget the engine's own limits leave room for, up to 1.
+
+        A prompt that is too long nevertheless, in text of many tokens, is halved when the engine
+        refuses it.
+        """
+        if self._info is None or self._info.max_total_tokens <= 0:
+            return 1.0
+        room_tokens = self._info.max_total_tokens - limits.max_new_tokens
+        if self._info.max_input_tokens > 0:
+            room_tokens = min(room_tokens, self._info.max_input_tokens)
+        needed_bytes = limits.budget.prefix_bytes + limits.budget.suffix_bytes
+        return min(1.0, max(SMALLEST_FACTOR, room_tokens * BYTES_PER_TOKEN / needed_bytes))
 
     async def info(self) -> EngineInfo:
         """Return what the engine says about itself, starting it where that is needed.
@@ -74,15 +108,22 @@ class Backend:
             async with asyncio.timeout(START_TIMEOUT_S):
                 return await engine.info()
         except TimeoutError:
-            raise _silence(START_TIMEOUT_S) from None
+            raise _SilentError(_silence(START_TIMEOUT_S)) from None
         except EngineUnavailableError:
             await self._forget()
             raise
         except OSError as error:
             raise _no_start(error) from error
 
-    async def stream(self, query: Query) -> AsyncGenerator[Token | Finish]:
+    async def stream(
+        self, query_for: Callable[[Backend], Query], *, patience_s: float = ANSWER_TIMEOUT_S
+    ) -> AsyncGenerator[Token | Finish]:
         """Yield what the engine generates; one that went away is started again, once.
+
+        Args:
+            query_for: Makes the query, once it is known what the engine takes.
+            patience_s: An engine that is silent for so long is given up. The embedded one may
+                take longer to start.
 
         Raises:
             EngineError: See `fimble.engine.Engine.stream`.
@@ -92,26 +133,37 @@ class Backend:
             started = False
             engine = None
             try:
-                await self.info()
-                engine = self._engine
-                assert engine is not None
-                async with (
-                    aclosing(engine.stream(query)) as items,
-                    aclosing(_in_time(items)) as in_time,
-                ):
-                    async for item in in_time:
-                        started = True
-                        yield item
-            except EngineUnavailableError:
+                async with self._slots:
+                    await self._up_in_time(patience_s)
+                    engine = self._engine
+                    assert engine is not None
+                    query = query_for(self)
+                    async with (
+                        aclosing(engine.stream(query)) as items,
+                        aclosing(_in_time(items, patience_s)) as in_time,
+                    ):
+                        async for item in in_time:
+                            started = True
+                            yield item
+            except EngineUnavailableError as error:
                 async with self._connecting:
                     if engine is None or engine is self._engine:  # others may have a new one
                         await self._forget()
-                if started or attempt == 2:
+                if started or attempt == 2 or isinstance(error, _SilentError):
                     raise
             except OSError as error:
                 raise _no_start(error) from error
             else:
                 return
+
+    async def _up_in_time(self, patience_s: float) -> None:
+        if self._settings.kind is BackendKind.EMBEDDED:
+            patience_s = max(patience_s, START_TIMEOUT_S)
+        try:
+            async with asyncio.timeout(patience_s):
+                await self.info()
+        except TimeoutError:
+            raise _SilentError(_silence(patience_s)) from None
 
     async def close(self) -> None:
         """Release the engine."""
@@ -125,16 +177,18 @@ class Backend:
                 await engine.close()
 
 
-async def _in_time(items: AsyncGenerator[Token | Finish]) -> AsyncGenerator[Token | Finish]:
-    """Yield the items of an engine, none of which may take longer than the time-out."""
+async def _in_time(
+    items: AsyncGenerator[Token | Finish], limit_s: float
+) -> AsyncGenerator[Token | Finish]:
+    """Yield the items of an engine, none of which may take longer than the limit."""
     while True:
         try:
-            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+            async with asyncio.timeout(limit_s):
                 item = await anext(items)
         except StopAsyncIteration:
             return
         except TimeoutError:
-            raise _silence(ANSWER_TIMEOUT_S) from None
+            raise _SilentError(_silence(limit_s)) from None
         yield item
 
 
@@ -146,5 +200,5 @@ def _no_start(error: OSError) -> InputError:
     )
 
 
-def _silence(limit_s: float) -> EngineUnavailableError:
-    return EngineUnavailableError(f"the engine has said nothing for {limit_s:.0f} s")
+def _silence(limit_s: float) -> str:
+    return f"the engine has said nothing for {limit_s:g} s"

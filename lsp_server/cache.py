@@ -7,7 +7,10 @@ text plus characters of the answer that were typed since: then its rest is found
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from lsp_server.backend import Answerer
 
 MAX_TYPED_CHARS = 200
 """An answer is found again after so many typed characters at most."""
@@ -36,6 +39,7 @@ class Answered(NamedTuple):
     """Characters before the cursor that the prompt held."""
     suffix_chars: int
     """Characters behind the cursor that the prompt held."""
+    answerer: Answerer
 
 
 class AnswerCache:

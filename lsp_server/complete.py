@@ -13,10 +13,11 @@ from fimble.clock import SystemClock
 from fimble.errors import InputError, PositionError
 from fimble.settings import load_settings
 from fimble.text import Position, PositionEncoding, decode_source, with_line_end
-from lsp_server.backend import Backend
+from lsp_server.backend import ANSWER_TIMEOUT_S, Backend
 from lsp_server.documents import Document
 from lsp_server.generation import Generation, Limits, run_within_context
 from lsp_server.prompting import project_path, spot_at
+from lsp_server.route import Route
 from lsp_server.trail import Trail
 
 if TYPE_CHECKING:
@@ -147,12 +148,14 @@ async def complete(
     limits = Limits(settings.completion.window, settings.completion.max_new_tokens)
     path = project_path(document.uri, ())
     spot = spot_at(document, place, path=path, budget=limits.budget)
-    generation = Generation(spot, Trail(place), backend=backend, clock=clock)
+    # Who asks for one completion wants to know what is wrong, not another engine's answer.
+    route = Route(backend, clock=clock, patience_s=ANSWER_TIMEOUT_S)
+    generation = Generation(spot, Trail(place), route=route, clock=clock)
     try:
         info = await backend.info()
         started_ms = clock.monotonic_ms()
         # Only an engine that was not interrupted says how long the prompt was.
-        final = (await run_within_context(generation, limits, 1.0, to_the_end=True)).cut
+        final = await run_within_context(generation, limits, {}, to_the_end=True)
     finally:
         await backend.close()
     assert final is not None, "nobody types here"

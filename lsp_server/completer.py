@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
     from fimble.clock import Clock
     from fimble.settings import CompletionSettings
-    from lsp_server.backend import Backend
     from lsp_server.cache import Around
     from lsp_server.documents import Document, Edit, Place
     from lsp_server.prompting import Spot
+    from lsp_server.route import Route
 
 
 class Asked(NamedTuple):
@@ -56,12 +56,12 @@ class _Live(NamedTuple):
 class Completer:
     """Answers the requests for one document."""
 
-    def __init__(self, settings: CompletionSettings, *, backend: Backend, clock: Clock) -> None:
+    def __init__(self, settings: CompletionSettings, *, route: Route, clock: Clock) -> None:
         self._settings = settings
-        self._backend = backend
+        self._route = route
         self._clock = clock
         self._cache = AnswerCache()
-        self._factor = 1.0
+        self._factors: dict[str, float] = {}
         self._turn: asyncio.Future[None] | None = None
         self._live: _Live | None = None
         self._closing: set[asyncio.Task[Answered | None]] = set()
@@ -104,7 +104,7 @@ class Completer:
         """Start the generation for a place; it becomes the running one."""
         self.close_live()
         generation = Generation(
-            asked.spot(), Trail(asked.place), backend=self._backend, clock=self._clock
+            asked.spot(), Trail(asked.place), route=self._route, clock=self._clock
         )
         task = asyncio.create_task(self._run(generation, asked.around))
         task.add_done_callback(_retrieved)
@@ -143,7 +143,7 @@ class Completer:
     async def _run(self, generation: Generation, around: Around) -> Answered | None:
         """Run a generation and remember its answer; None where the user went another way."""
         limits = Limits(self._settings.window, self._settings.max_new_tokens)
-        final, self._factor = await run_within_context(generation, limits, self._factor)
+        final = await run_within_context(generation, limits, self._factors)
         if final is None:
             return None
         answered = Answered(
@@ -153,6 +153,7 @@ class Completer:
             mean_logprob=generation.counts.mean_logprob,
             prefix_chars=len(generation.window.prefix),
             suffix_chars=len(generation.window.suffix),
+            answerer=generation.backend.answerer,
         )
         self._cache.put(around, answered)
         return answered

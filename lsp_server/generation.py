@@ -12,17 +12,18 @@ from fimble.engine import Finish, FinishReason
 from fimble.errors import PromptTooLongError
 from fimble.stops import Cut, StopReason, cut, finish
 from fimble.text import to_lf
-from lsp_server.prompting import query_for
+from lsp_server.backend import SMALLEST_FACTOR
+from lsp_server.prompting import query_for as query_for_spot
 
 if TYPE_CHECKING:
     from fimble.clock import Clock
     from fimble.context import WindowBudget
-    from fimble.engine import Token
+    from fimble.engine import Query, Token
     from lsp_server.backend import Backend
     from lsp_server.prompting import Spot
+    from lsp_server.route import Route
     from lsp_server.trail import Trail
 
-SMALLEST_FACTOR = 1 / 32
 _REASONS = {
     FinishReason.LENGTH: StopReason.LENGTH,
     FinishReason.END_TOKEN: StopReason.END_TOKEN,
@@ -59,14 +60,16 @@ class Limits(NamedTuple):
 class Generation:
     """Text for one spot, while it comes and when it is complete."""
 
-    def __init__(self, spot: Spot, trail: Trail, *, backend: Backend, clock: Clock) -> None:
+    def __init__(self, spot: Spot, trail: Trail, *, route: Route, clock: Clock) -> None:
         self.spot = spot
         self.trail = trail
         """What the user has written at the spot since the start."""
         self.counts = Counts(logprobs=[])
         self.window = Window("", "")
         """The text around the cursor that the prompt holds."""
-        self._backend = backend
+        self.backend = route.current
+        """What is asked."""
+        self._route = route
         self._clock = clock
         self._raw = ""
 
@@ -81,24 +84,31 @@ class Generation:
         so_far, written = self.so_far, self.trail.text
         return so_far.startswith(written) or written.startswith(so_far)
 
-    async def run(self, limits: Limits, *, to_the_end: bool = False) -> Cut | None:
+    async def run(
+        self, limits: Limits, factors: dict[str, float], *, to_the_end: bool = False
+    ) -> Cut | None:
         """Return the completion, or None where the user began to write something else.
 
         Args:
             limits: How long prompt and answer may be.
+            factors: Share of the budget to use, by backend; 1 where it says nothing.
             to_the_end: Let the engine finish, so that it says how long the prompt was; the text is
                 the same.
 
         Raises:
-            EngineError: See `Backend.stream`.
-            InputError: See `Backend.stream`.
+            EngineError: See `Route.stream`.
+            InputError: See `Route.stream`.
         """
-        await self._backend.info()
-        self.window = window(self.spot.prefix, self.spot.suffix, limits.budget)
-        fim_format = self._backend.fim_format
-        query = query_for(self.spot, self.window, fim_format, limits.max_new_tokens)
+
+        def query_for(backend: Backend) -> Query:
+            self.backend = backend
+            factor = factors.setdefault(backend.name, backend.factor_for(limits))
+            budget = limits.budget if factor == 1 else limits.budget.scaled(factor)
+            self.window = window(self.spot.prefix, self.spot.suffix, budget)
+            return query_for_spot(self.spot, self.window, backend.fim_format, limits.max_new_tokens)
+
         final: Cut | None = None
-        async with aclosing(self._backend.stream(query)) as items:
+        async with aclosing(self._route.stream(query_for)) as items:
             async for item in items:
                 final = self._take(item, final)
                 if (final is not None and not to_the_end) or not self.agrees:
@@ -126,30 +136,24 @@ class Generation:
         return final
 
 
-class Fitted(NamedTuple):
-    """A completion, and how much text around the cursor its prompt could hold."""
-
-    cut: Cut | None
-    factor: float
-    """Share of the budget that fitted."""
-
-
 async def run_within_context(
-    generation: Generation, limits: Limits, factor: float, *, to_the_end: bool = False
-) -> Fitted:
-    """Run a generation with `factor` of the window, halved until the prompt fits the model.
+    generation: Generation,
+    limits: Limits,
+    factors: dict[str, float],
+    *,
+    to_the_end: bool = False,
+) -> Cut | None:
+    """Run a generation, its window halved until the prompt fits the model; `factors` remember that.
 
     Raises:
-        EngineError: See `Backend.stream`.
-        InputError: See `Backend.stream`.
+        EngineError: See `Route.stream`.
+        InputError: See `Route.stream`.
     """
     while True:
-        budget = limits.budget if factor == 1 else limits.budget.scaled(factor)
         try:
-            done = await generation.run(limits._replace(budget=budget), to_the_end=to_the_end)
+            return await generation.run(limits, factors, to_the_end=to_the_end)
         except PromptTooLongError:
-            if factor <= SMALLEST_FACTOR:
+            name = generation.backend.name
+            if factors[name] <= SMALLEST_FACTOR:
                 raise
-            factor /= 2
-        else:
-            return Fitted(done, factor)
+            factors[name] /= 2

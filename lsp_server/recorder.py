@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from fimble.experiments import Assignment
     from fimble.identity import Identity
     from fimble.settings import TelemetrySettings
-    from lsp_server.backend import Backend
+    from lsp_server.backend import Answerer
     from lsp_server.completer import Found
     from lsp_server.content import ContentRecorder
     from lsp_server.documents import Document, Documents, Edit, Place
@@ -110,10 +110,9 @@ class Recorder:
         for each in assignments:
             self._outbox.put(Exposed(opportunity_id=opportunity_id, **each._asdict()))
 
-    def missed(self, missed: Missed, backend: Backend) -> None:
+    def missed(self, missed: Missed, answerer: Answerer) -> None:
         """A request got nothing."""
         language = language_of(missed.document) if missed.document else None
-        info = backend.known_info
         self._outbox.put(
             Opportunity(
                 opportunity_id=missed.opportunity_id,
@@ -121,14 +120,14 @@ class Recorder:
                 trigger=missed.trigger,
                 reason=missed.reason,
                 detail=missed.detail,
-                model=info.model if info else "",
-                model_digest=info.model_digest if info else "",
-                backend=backend.name,
+                model=answerer.model,
+                model_digest=answerer.digest,
+                backend=answerer.backend,
                 total_ms=missed.total_ms,
             )
         )
 
-    def served(self, offer: Offer, backend: Backend) -> None:
+    def served(self, offer: Offer) -> None:
         """A suggestion goes to the editor."""
         now_ms = self._clock.monotonic_ms()
         superseded = self._outcomes.served(
@@ -138,7 +137,7 @@ class Recorder:
             requested_ms=offer.requested_ms,
             now_ms=now_ms,
         )
-        self._say([*superseded, served := _served(offer, backend, now_ms)])
+        self._say([*superseded, served := _served(offer, now_ms)])
         if self._content is not None and offer.target.document is self._open(offer):
             self._content.served(
                 served.completion_id,
@@ -272,12 +271,12 @@ class Recorder:
                 )
 
 
-def _served(offer: Offer, backend: Backend, now_ms: float) -> Served:
+def _served(offer: Offer, now_ms: float) -> Served:
     """Return the event of a suggestion that goes to the editor now."""
     rest, opportunity_id, target, trigger, found, requested_ms = offer
     counts, answered = found.counts, found.answered
     language = language_of(target.document)
-    info = backend.known_info
+    answerer = answered.answerer
     text = rest.text[len(target.head) :]
     first_ms = counts.first_token_at_ms
     return Served(
@@ -287,9 +286,9 @@ def _served(offer: Offer, backend: Backend, now_ms: float) -> Served:
         trigger=trigger,
         scope=answered.scope,
         cache=found.cache,
-        model=info.model if info else "",
-        model_digest=info.model_digest if info else "",
-        backend=backend.name,
+        model=answerer.model,
+        model_digest=answerer.digest,
+        backend=answerer.backend,
         prefix_chars=answered.prefix_chars,
         suffix_chars=answered.suffix_chars,
         prompt_tokens=counts.prompt_tokens,

@@ -72,6 +72,11 @@ class Decision(NamedTuple):
     detail: str = ""
     cache: str = ""
     total_ms: float = 0.0
+    backend: str = ""
+    """What answered: `embedded`, `tgi` or `openai`."""
+    model: str = ""
+    trouble: str = ""
+    """Why the embedded engine answers in place of the server, if it does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +151,7 @@ class Session:
     async def warm_up(self) -> None:
         """Bring up the engine, so that the first request need not wait for it."""
         try:
-            await self._variants.plain.backend.info()
+            await self._variants.plain.route.warm_up()
         except FimbleError as error:
             self._notice(error)
 
@@ -203,8 +208,12 @@ class Session:
             error_kind = type(error).__name__
         finally:
             total_ms = round(self._clock.monotonic_ms() - asking.started_ms, 1)
+            route = asking.drawn.variant.route
+            if (trouble := route.pop_trouble()) is not None:
+                self._notice(trouble, "; the embedded engine answers until it does")
             if request.uri in self._completers:
-                self._decisions[request.uri] = decision._replace(total_ms=total_ms)
+                decision = decision._replace(total_ms=total_ms, trouble=route.trouble)
+                self._decisions[request.uri] = decision
             self._missed(request, asking, decision, error_kind)
             _log.info("%s cache=%s ms=%s", decision.why.name, decision.cache, total_ms)
         return items
@@ -244,7 +253,7 @@ class Session:
         document = self.documents.get(request.uri)
         total_ms = self._clock.monotonic_ms() - asking.started_ms
         missed = Missed(asking.request_id, document, request.trigger, reason, detail, total_ms)
-        self.recorder.missed(missed, asking.drawn.variant.backend)
+        self.recorder.missed(missed, asking.drawn.variant.route.current.answerer)
 
     async def _decide(
         self, request: Request, asking: _Asking
@@ -268,9 +277,9 @@ class Session:
         if found is None:
             return Decision(Why.SUPERSEDED), None
         if not found.answered.text.strip():
-            return Decision(Why.NOTHING, found.answered.stop_reason, found.cache), []
+            return _decision(Why.NOTHING, found), []
         item = self._serve(request, target, found, asking)
-        return Decision(Why.SERVED, found.answered.stop_reason, found.cache), [item]
+        return _decision(Why.SERVED, found), [item]
 
     def _locate(self, request: Request) -> tuple[Document, Place] | Decision:
         """Return where the request is, or why it gets nothing.
@@ -320,7 +329,7 @@ class Session:
         """Return the item for a new suggestion, which is recorded from now on."""
         rest = Rest(uuid4().hex, target.head + found.answered.text)
         offer = Offer(rest, asking.request_id, target, request.trigger, found, asking.started_ms)
-        self.recorder.served(offer, asking.drawn.variant.backend)
+        self.recorder.served(offer)
         self._behind_when_served[request.uri] = target.document.rest(target.place)
         if request.selected is not None:
             line_end = self._line_end(target.document)
@@ -340,11 +349,22 @@ class Session:
     def _line_end(self, document: Document) -> str:
         return "\n" if self._client.inserts_as_it_is else document.line_end
 
-    def _notice(self, error: FimbleError) -> None:
+    def _notice(self, error: FimbleError, more: str = "") -> None:
         """Show an error to the user, each kind once in a while."""
         kind = type(error).__name__
         now_ms = self._clock.monotonic_ms()
         _log.warning("%s", kind)
         if now_ms - self._noticed_ms.get(kind, -NOTICE_PAUSE_MS) >= NOTICE_PAUSE_MS:
             self._noticed_ms[kind] = now_ms
-            self._editor.show_error(f"Fimble: {error}")
+            self._editor.show_error(f"Fimble: {error}{more}")
+
+
+def _decision(why: Why, found: Found) -> Decision:
+    answered = found.answered
+    return Decision(
+        why,
+        answered.stop_reason,
+        found.cache,
+        backend=answered.answerer.backend,
+        model=answered.answerer.model,
+    )

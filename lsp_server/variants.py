@@ -13,6 +13,7 @@ from fimble.errors import ConfigError
 from fimble.experiments import Assigner, Assignment, read_registry
 from lsp_server.backend import Backend
 from lsp_server.completer import Completer
+from lsp_server.route import Route
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +33,7 @@ class Variant(NamedTuple):
     """What answers a request."""
 
     settings: CompletionSettings
-    backend: Backend
+    route: Route
 
 
 class Drawn(NamedTuple):
@@ -63,12 +64,19 @@ class Variants:
             user_id: Pseudonym of the user; without one nobody takes part.
             experiments: Those that may run, as `usable` returns them.
         """
-        self.plain = Variant(settings.completion, backend)
+        engine = settings.engine
+        has_spare = bool(engine.server_url) and engine.failover
+        spare = Backend(engine.embedded()) if has_spare else None
+        patience_s = engine.failover_after_ms / 1000
+        route = Route(backend, spare, clock=clock, patience_s=patience_s)
+        self.plain = Variant(settings.completion, route)
         self._settings = settings
         self._clock = clock
         self._arms = {(e.name, arm.name): arm for e in experiments for arm in e.arms}
         self._assigner = Assigner(experiments if user_id else (), user_id=user_id)
-        self._backends: dict[EngineSettings, Backend] = {settings.engine: backend}
+        # Arms have no spare: a request that takes part is answered by its arm or not at all.
+        alone = Route(backend, clock=clock, patience_s=patience_s)
+        self._routes: dict[EngineSettings, Route] = {engine: alone}
         self._variants: dict[tuple[tuple[str, str], ...], Variant] = {(): self.plain}
 
     def draw(self, burst_id: str) -> Drawn:
@@ -83,16 +91,19 @@ class Variants:
             settings = self._settings
             for name in names:
                 settings = self._arms[name].applied(settings)
-            if settings.engine not in self._backends:
-                self._backends[settings.engine] = Backend(settings.engine)
-            backend = self._backends[settings.engine]
-            self._variants[names] = Variant(settings.completion, backend)
+            self._variants[names] = Variant(settings.completion, self._route(settings.engine))
         return Drawn(self._variants[names], found)
 
     async def close(self) -> None:
         """Release every engine."""
-        for backend in self._backends.values():
-            await backend.close()
+        for route in (self.plain.route, *self._routes.values()):
+            await route.close()
+
+    def _route(self, engine: EngineSettings) -> Route:
+        if engine not in self._routes:
+            patience_s = engine.failover_after_ms / 1000
+            self._routes[engine] = Route(Backend(engine), clock=self._clock, patience_s=patience_s)
+        return self._routes[engine]
 
 
 def usable(folder: Path, settings: Settings, messages: list[str]) -> tuple[Experiment, ...]:
@@ -140,7 +151,7 @@ class DocumentCompleters:
             self._current = variant
         if variant not in self._completers:
             self._completers[variant] = Completer(
-                variant.settings, backend=variant.backend, clock=self._clock
+                variant.settings, route=variant.route, clock=self._clock
             )
         return self._completers[variant]
 

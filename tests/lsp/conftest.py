@@ -53,7 +53,10 @@ async def start(
         client = await start_client(environment)
         clients.append(client)
         completion = {"debounce_ms": 0, "shown_after_ms": 50}
-        defaults = {"engine": {"tgi_url": tgi.url}, "completion": completion}
+        defaults = {
+            "engine": {"tgi_url": tgi.url, "failover": False},
+            "completion": completion,
+        }
         await client.initialize(options=defaults if options is None else options, **hello)
         return client
 

@@ -59,7 +59,7 @@ async def test_a_late_failure_of_the_old_engine_leaves_the_new_one_alone(
     backend = Backend(EngineSettings())
 
     async def ask() -> list[Token | Finish]:
-        return [item async for item in backend.stream(Query(parts=("x",)))]
+        return [item async for item in backend.stream(lambda _: Query(parts=("x",)))]
 
     first, second = asyncio.create_task(ask()), asyncio.create_task(ask())
     await _until_open(old, 2)

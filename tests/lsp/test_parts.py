@@ -13,6 +13,7 @@ from fimble.context import WindowBudget, window
 from fimble.engine import Query
 from fimble.fim import FORMATS, Mark
 from fimble.text import Position, PositionEncoding
+from lsp_server.backend import Answerer
 from lsp_server.cache import BEFORE_CHARS, AnswerCache, Answered, Around
 from lsp_server.documents import Document, Place, Range
 from lsp_server.logs import without_code
@@ -30,6 +31,7 @@ def answered(text: str) -> Answered:
         mean_logprob=-1.0,
         prefix_chars=1,
         suffix_chars=1,
+        answerer=Answerer(),
     )
 
 

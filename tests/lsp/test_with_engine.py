@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from tests.stand_ins.tgi_app import TgiScript
+
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 LONG = "".join(f"value_{n} = compute(value_{n - 1}, {n})\n" for n in range(200))
@@ -128,3 +130,31 @@ async def test_typing_on_computes_only_what_is_new_and_nothing_leaves_the_machin
     [log] = (tmp_path / "state").glob("engine-*.log")
     assert await client.close() == 0
     assert "<|fim_middle|>" not in log.read_text()
+
+
+async def test_the_embedded_engine_answers_while_a_server_does_not_and_events_say_so(
+    environment: dict[str, str], slow_model: Path, tmp_path: Path, tgi: TgiScript
+) -> None:
+    tgi.refuses = (429, {"error": "Model is overloaded", "error_type": "overloaded"})
+    client = await start_client({**environment, "FIMBLE_MODEL": str(slow_model)})
+    completion = {"debounce_ms": 0, "max_new_tokens": 4}
+    engine = {"tgi_url": tgi.url, "threads": 1, "idle_exit_s": 20}
+    await client.initialize(options={"completion": completion, "engine": engine})
+    client.open(LONG)
+    await client.items((3, 5))
+    explained = await client.explain()
+    assert explained["trouble"] == "Model is overloaded"
+    assert client.messages == [
+        "Fimble: Model is overloaded; the embedded engine answers until it does"
+    ]
+    tgi.refuses = None
+    for column in range(6, 60):  # requests elsewhere, until a probe has found the server
+        await client.items((column, 3))
+        if len(tgi.prompts) > 2:
+            break
+        await asyncio.sleep(0.2)
+    assert (await client.explain())["backend"] == "tgi"
+    assert await client.close() == 0
+    kinds = ("served", "opportunity")
+    backends = {e["backend"] for e in events_in(tmp_path / "data" / "spool") if e["ev"] in kinds}
+    assert backends == {"embedded", "tgi"}
