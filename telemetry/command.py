@@ -22,6 +22,7 @@ from telemetry.merge import WAIT_S, MergeReport, merge
 from telemetry.metrics import command as metrics
 from telemetry.privacy import command as privacy
 from telemetry.reader import reading, single_query
+from telemetry.report import command as report
 from telemetry.simulate import command as simulate
 from telemetry.tables import Format
 from telemetry.warehouse import Warehouse
@@ -43,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     metrics.add_output(sql)
     metrics.add_arguments(verbs.add_parser("metric", help="tell a metric, with its interval"))
     metrics.add_list_arguments(verbs.add_parser("metrics", help="list the metrics"))
+    report.add_arguments(verbs.add_parser("report", help="write a page about what was recorded"))
     doctor = verbs.add_parser("doctor", help="say what was recorded and what is missing")
     doctor.add_argument("--json", action="store_true", help="print one JSON document")
     privacy.add_show_arguments(
@@ -169,13 +171,14 @@ def _say(text: str) -> None:
     sys.stdout.write(f"{text}\n")
 
 
-_READING = frozenset({"sql", "doctor"})
+_READING = frozenset({"sql", "doctor", "report"})
 """These merge first."""
 _ACTIONS = {
     "merge": _merge,
     "sql": _sql,
     "metric": _metric,
     "metrics": metrics.show_list,
+    "report": report.write,
     "doctor": _doctor,
     "experiment": _experiment,
     "simulate": _simulate,

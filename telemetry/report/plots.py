@@ -1,0 +1,154 @@
+"""The plots of the report and the notebooks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fimble.pages.intervals import Row, point, whiskers
+from fimble.pages.plot import (
+    BYTES,
+    FILES,
+    LARGE_INCHES,
+    MUTED,
+    amount,
+    as_svg,
+    canvas,
+    log_x,
+    share,
+    show,
+)
+from telemetry.metrics.histogram import told_ms
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import date
+
+    from telemetry.report.gather import Group, Horizon
+
+MAX_GROUPS = 12
+"""More lines one below the other are no plot."""
+TREND_INCHES = (4.2, 2.3)
+
+
+def of_groups(groups: Sequence[Group], metric: str, *, title: str) -> str:
+    """Return a metric of the most frequent groups with its intervals; empty where none has one.
+
+    Args:
+        groups: The most frequent first.
+        metric: Its name.
+        title: For who cannot see the plot.
+    """
+    rows = [
+        Row(shortened(group.name), found.value, found.low, found.high)
+        for group in groups[:MAX_GROUPS]
+        if (found := group.values.get(metric)) is not None
+        and found.value is not None
+        and found.low is not None
+        and found.high is not None
+    ]
+    if not rows:
+        return ""
+    told = "; ".join(f"{row.label}: {share(round(row.value, 3))}" for row in rows)
+    return whiskers(rows, title=title, description=told, is_difference=False)
+
+
+def shortened(name: str | None, most_chars: int = 28) -> str:
+    """Return the name of a group as an axis has room for it."""
+    text = name or "unknown"
+    return text if len(text) <= most_chars else f"{text[: most_chars - 1]}…"
+
+
+def trend(
+    days: Sequence[date],
+    values: Sequence[tuple[float, float | None, float | None]],
+    *,
+    title: str,
+    shown: Callable[[float], str] = share,
+) -> str:
+    """Return a value day by day, with its interval as a band.
+
+    Args:
+        days: Ascending; one or more.
+        values: Value, lower and upper end of the interval; None where there is none.
+        title: For who cannot see the plot.
+        shown: How the axis writes a value.
+    """
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
+    from matplotlib.ticker import MaxNLocator
+
+    with canvas(TREND_INCHES, bottom=0.17) as (figure, axes):
+        at = [float(date2num(day)) for day in days]
+        lows = [value if low is None else low for value, low, _ in values]
+        highs = [value if high is None else high for value, _, high in values]
+        # A patch, since collections are drawn by references, which a page does not keep.
+        axes.fill([*at, *reversed(at)], [*lows, *reversed(highs)], color=FILES, alpha=0.22, lw=0)
+        axes.plot(at, [value for value, _, _ in values], color=FILES, lw=1.6)
+        if len(at) == 1:
+            axes.plot([at[0], at[0]], [lows[0], highs[0]], color=FILES, lw=1.6)
+            axes.set_xlim(at[0] - 1, at[0] + 1)
+        point(axes, at[-1], values[-1][0], FILES)
+        axes.set_ylim(0, max([*highs, 1e-9]) * 1.12)
+        locator = AutoDateLocator(minticks=2, maxticks=6)
+        axes.xaxis.set_major_locator(locator)
+        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))
+        axes.yaxis.set_major_locator(MaxNLocator(4))
+        axes.grid(visible=False, axis="x")
+        show(axes.yaxis, shown)
+        last = f"{shown(round(values[-1][0], 3))} on {days[-1].isoformat()}"
+        return as_svg(figure, title=title, description=f"{len(days)} days; {last}")
+
+
+def latencies(histograms: Mapping[str, Mapping[int, int]], *, title: str) -> str:
+    """Return which share of the answers took no longer than so many milliseconds.
+
+    Args:
+        histograms: Counts by bucket; the first one is drawn strongest. One or more, none empty.
+        title: For who cannot see the plot.
+    """
+    colors = (FILES, BYTES, MUTED)
+    low = min(told_ms(min(counts)) for counts in histograms.values())
+    high = max(told_ms(max(counts)) for counts in histograms.values())
+    with canvas(LARGE_INCHES, bottom=0.16) as (figure, axes):
+        log_x(axes, low / 1.3, high * 1.3, amount)
+        axes.set_ylim(0, 1.03)
+        show(axes.yaxis, share)
+        for place, (name, counts) in enumerate(histograms.items()):
+            color = colors[min(place, len(colors) - 1)]
+            of_all, so_far = sum(counts.values()), 0
+            xs, ys = [], []
+            for bucket, count in sorted(counts.items()):
+                so_far += count
+                xs.append(told_ms(bucket))
+                ys.append(so_far / of_all)
+            axes.step(xs, ys, where="post", color=color, lw=1.8 if place == 0 else 1.3)
+            if place == 0:
+                axes.axhline(0.95, color=MUTED, lw=0.6)
+            del name  # the key beside the plot names it
+        axes.set_xlabel("milliseconds to the answer")
+        return as_svg(figure, title=title, description="The tables beside it hold the percentiles.")
+
+
+def retention(horizons: Sequence[Horizon], *, title: str) -> str:
+    """Return which share of the accepted characters stands at each horizon.
+
+    Args:
+        horizons: In order; one or more.
+        title: For who cannot see the plot.
+    """
+    with canvas(LARGE_INCHES, bottom=0.12) as (figure, axes):
+        known = [(place, each.kept) for place, each in enumerate(horizons)]
+        drawn = [(place, kept.value or 0.0) for place, kept in known]
+        axes.plot([x for x, _ in drawn], [y for _, y in drawn], color=FILES, lw=1.2)
+        for place, kept in known:
+            if kept.low is not None and kept.high is not None:
+                axes.plot([place, place], [kept.low, kept.high], color=FILES, lw=1.6)
+            point(axes, place, kept.value or 0.0, FILES)
+        axes.set_xlim(-0.4, len(horizons) - 0.6)
+        axes.set_ylim(0, 1.03)
+        axes.set_xticks(range(len(horizons)), [each.label for each in horizons])
+        axes.grid(visible=False, axis="x")
+        show(axes.yaxis, share)
+        told = "; ".join(
+            f"{each.label}: {share(round(each.kept.value or 0, 3))}" for each in horizons
+        )
+        return as_svg(figure, title=title, description=told)
