@@ -9,7 +9,7 @@ export ORT_DISABLE_TELEMETRY := 1
 NPM := build/npm
 export NODE_PATH := $(CURDIR)/$(NPM)/node_modules
 
-.PHONY: demo test test-benchmarks spark-test check fix bench bench-corpus bench-eval clean
+.PHONY: demo test test-benchmarks test-export spark-test check fix bench bench-corpus bench-eval clean
 
 demo: $(VENV)/.analyst  ## ghost text from the shipped model, in real editor sessions
 	$(BIN)/python -m bench.demo
@@ -20,6 +20,21 @@ test: $(VENV)/.dev $(NPM)/.ready  ## every test
 BENCHMARKS ?= ../shared/benchmarks
 test-benchmarks: $(VENV)/.dev $(NPM)/.ready  ## the eval harness on whole benchmarks: every true answer, load, throughput
 	FIMBLE_BENCHMARKS=$(abspath $(BENCHMARKS)) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m benchmarks --timeout 3600
+
+ELSEWHERE := build/elsewhere
+test-export: $(VENV)/.dev $(ELSEWHERE)/.ready  ## that transformers 4 and llama.cpp read the exports as we do
+	$(BIN)/python -m pytest -m elsewhere tests/export/elsewhere
+
+# transformers 4 with its own partners, the rest from our environment.
+$(ELSEWHERE)/.ready: $(VENV)/.dev
+	$(PYTHON) -m venv $(ELSEWHERE)/transformers-4
+	$(ELSEWHERE)/transformers-4/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+	    transformers==4.57.6 huggingface-hub==0.36.0 tokenizers==0.22.1
+	$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" \
+	    > $$(echo $(ELSEWHERE)/transformers-4/lib/python*/site-packages)/zz_ours.pth
+	$(PYTHON) -m venv $(ELSEWHERE)/llama.cpp
+	$(ELSEWHERE)/llama.cpp/bin/python -m pip install --quiet --disable-pip-version-check xllamacpp==2026.10.11549
+	touch $@
 
 SPARK := build/spark
 spark-test: $(SPARK)/.ready  ## that Apache Spark itself builds the same corpus; needs Java

@@ -22,7 +22,7 @@ from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 from fimble.fim import FIMBLE, SPECIAL_TOKENS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 END_ID = SPECIAL_TOKENS.index(FIMBLE.end)
 PROMPTS = (
@@ -47,7 +47,7 @@ class Agreement(NamedTuple):
 
 def main() -> None:
     """Print both comparisons."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--hf", type=Path, required=True, help="folder of `fimble export`")
     parser.add_argument("--server", required=True, help="address of a llama.cpp server")
     parser.add_argument("--probe", type=Path, nargs="+", required=True, help="files to tokenise")
@@ -55,35 +55,13 @@ def main() -> None:
     arguments = parser.parse_args()
     tokenizer = PreTrainedTokenizerFast.from_pretrained(arguments.hf)
     model = LlamaForCausalLM.from_pretrained(arguments.hf, dtype=torch.float32).eval()
-    compare_tokens(tokenizer, arguments.server, arguments.probe)
-    compare_greedy(model, tokenizer, arguments.server, arguments.tokens)
-
-
-def compare_tokens(tokenizer: PreTrainedTokenizerFast, server: str, probe: list[Path]) -> None:
-    """Print for how many files both vocabularies give the same ids, sentinels read as text."""
-    num_equal = num_tokens = num_bytes = 0
-    for path in probe:
-        text = path.read_bytes().decode("utf-8")
-        ours = tokenizer(text, split_special_tokens=True, verbose=False)["input_ids"]
-        body = {"content": text, "parse_special": False, "add_special": False}
-        theirs = _post(f"{server}/tokenize", body)["tokens"]
-        num_equal += ours == theirs
-        num_tokens += len(ours)
-        num_bytes += len(text.encode())
-        if ours != theirs:
-            print(f"{path}: token ids differ")
-    print(
-        f"tokens: {num_equal} of {len(probe)} files equal, {num_tokens} tokens, {num_bytes} bytes"
-    )
-
-
-def compare_greedy(
-    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, server: str, num_tokens: int
-) -> None:
-    """Print how many greedy tokens agree, over all prompts."""
-    results = [
-        _agreement(model, _prompt_ids(tokenizer, *texts), server, num_tokens) for texts in PROMPTS
-    ]
+    texts = [path.read_bytes().decode("utf-8") for path in arguments.probe]
+    unequal = texts_encoded_otherwise(tokenizer, arguments.server, texts)
+    for number in unequal:
+        print(f"{arguments.probe[number]}: token ids differ")
+    num_bytes = sum(len(text.encode()) for text in texts)
+    print(f"tokens: {len(texts) - len(unequal)} of {len(texts)} files equal, {num_bytes} bytes")
+    results = greedy_agreements(model, tokenizer, arguments.server, arguments.tokens)
     for result in results:
         print(f"{result.equal_tokens} of {result.num_tokens} equal, margin {result.margin:.4f}")
     equal = sum(result.equal_tokens for result in results)
@@ -91,7 +69,30 @@ def compare_greedy(
     print(f"greedy: {equal} of {total} tokens equal before the first difference")
 
 
-def _prompt_ids(tokenizer: PreTrainedTokenizerFast, prefix: str, suffix: str) -> list[int]:
+def texts_encoded_otherwise(
+    tokenizer: PreTrainedTokenizerFast, server: str, texts: Sequence[str]
+) -> list[int]:
+    """Return which texts the server gives other token ids, sentinels read as text."""
+    unequal = []
+    for number, text in enumerate(texts):
+        ours = tokenizer(text, split_special_tokens=True, verbose=False)["input_ids"]
+        body = {"content": text, "parse_special": False, "add_special": False}
+        if ours != _post(f"{server}/tokenize", body)["tokens"]:
+            unequal.append(number)
+    return unequal
+
+
+def greedy_agreements(
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, server: str, num_tokens: int
+) -> list[Agreement]:
+    """Return for each prompt how many greedy tokens agree."""
+    prompts = [prompt_ids(tokenizer, *texts) for texts in PROMPTS]
+    return [_agreement(model, ids, server, num_tokens) for ids in prompts]
+
+
+def prompt_ids(tokenizer: PreTrainedTokenizerFast, prefix: str, suffix: str) -> list[int]:
+    """Return the ids of a prompt, suffix first."""
+
     def ids(text: str) -> list[int]:
         return tokenizer(text, split_special_tokens=True)["input_ids"]
 

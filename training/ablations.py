@@ -98,7 +98,7 @@ def run_series(path: Path, out: Path) -> str:
     """
     series = read_series(path)
     for arm in series.arms:
-        _share_rows(series.recipe(arm), out, out / arm)
+        share_rows(series.recipe(arm), out, out / arm)
     names = _device_names()
     devices: SimpleQueue[str] = SimpleQueue()
     for place in range(series.parallel):
@@ -136,11 +136,12 @@ def _run_arm(path: Path, out: Path, devices: SimpleQueue[str], arm: str) -> None
     devices.put(device)
 
 
-def _share_rows(recipe: PretrainRecipe, out: Path, folder: Path) -> None:
+def share_rows(recipe: PretrainRecipe, out: Path, folder: Path) -> None:
     """Let an arm read the rows of all arms that draw the same examples."""
     drawn = asdict(recipe.examples), recipe.seed, recipe.model.context_tokens
     key = hashlib.sha256(json.dumps([*drawn, str(recipe.corpus), str(recipe.tokenizer)]).encode())
-    documents, rows = out / "documents", out / "rows" / key.hexdigest()[:16]
+    corpus = hashlib.sha256(str(recipe.corpus).encode()).hexdigest()[:16]
+    documents, rows = out / "documents" / corpus, out / "rows" / key.hexdigest()[:16]
     rows.mkdir(parents=True, exist_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
     for split in ("train", "validation"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from psutil import process_iter
 
 from fimble.errors import ConfigError
-from training.ablations import COLUMNS, read_series
+from training.ablations import COLUMNS, read_series, share_rows
 from training.recipe import MatrixOptimiser
 
 RECIPES = Path(__file__).parents[2] / "training" / "recipes"
@@ -80,6 +81,27 @@ def test_a_series_trains_every_arm_shares_rows_and_ends_with_a_table(
     assert [(out / arm / "log.jsonl").read_bytes() for arm in ("base", "adamw")] == logs
     commands = [" ".join(process.info["cmdline"] or []) for process in process_iter(["cmdline"])]
     assert not [command for command in commands if str(out) in command]
+
+
+def test_arms_with_other_corpora_and_vocabularies_read_other_rows(
+    corpus: Path, tokenizer_path: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(corpus, other)
+    vocabulary = shutil.copy(tokenizer_path, tmp_path / "tokenizer.json")
+    path = write_toy(tmp_path / "toy.toml", corpus, tokenizer_path)
+    more = f'corpus = {{ corpus = "{other}" }}\nwords = {{ tokenizer = "{vocabulary}" }}\n'
+    path.write_text(path.read_text() + more)
+    out = tmp_path / "out"
+    series = read_series(path)
+    for arm in series.arms:
+        share_rows(series.recipe(arm), out, out / arm)
+    rows = {arm: (out / arm / "rows").resolve() for arm in series.arms}
+    assert rows["base"] == rows["adamw"]
+    assert len(set(rows.values())) == 3
+    documents = {arm: (rows[arm] / "train.arrow").resolve() for arm in series.arms}
+    assert documents["base"] == documents["words"] != documents["corpus"]
+    assert documents["corpus"].exists()
 
 
 def test_an_arm_differs_from_the_base_in_its_own_keys_alone(tmp_path: Path) -> None:
