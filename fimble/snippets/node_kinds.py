@@ -8,9 +8,9 @@ def _kinds(names: str) -> frozenset[str]:
 CONTAINERS = _kinds(
     """class_definition class_declaration abstract_class_declaration interface_declaration
     enum_declaration record_declaration struct_declaration struct_specifier class_specifier
-    union_specifier enum_specifier namespace_definition namespace_declaration impl_item trait_item
+    union_specifier enum_specifier  impl_item trait_item
     mod_item struct_item enum_item union_item object_declaration object_definition trait_definition
-    enum_definition companion_object class module internal_module trait_declaration
+    enum_definition companion_object class module trait_declaration
     annotation_type_declaration"""
 )
 FUNCTIONS = _kinds(
@@ -41,6 +41,8 @@ WRAPPERS = _kinds(
     preproc_ifdef preproc_if preproc_else extern_block foreign_mod_item ambient_declaration
     enum_body_declarations file_scoped_namespace_declaration declaration_list"""
 )
+SCOPES = _kinds("namespace_definition namespace_declaration internal_module")
+"""What gives names a longer name, and says nothing else."""
 DATA = _kinds(
     """enum_declaration enum_specifier enum_item struct_item struct_specifier union_specifier
     interface_declaration enum_definition record_declaration type_declaration type_definition"""

@@ -1,8 +1,8 @@
 """What a file declares: signatures with the first line of what is said about them, bodies left out.
 
 Grammars name things alike: whatever has a field `body` is a signature up to there; containers go on
-with their members. One table serves all languages; a language with no grammar, or with none of
-these, is outlined by its lines without indentation.
+with their members. One table serves all languages; a language that declares nothing, or has no
+grammar, is outlined by its lines without indentation.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from fimble.snippets.node_kinds import (
     FUNCTIONS,
     INNER,
     PLAIN,
+    SCOPES,
     UNNAMED,
     WRAPPERS,
 )
@@ -46,6 +47,7 @@ _LEADS = ("template", "export", "extern", "declare", "@")
 _DEEPEST = 3
 """Containers within containers that are looked into."""
 _MAX_LINES_READ = 400
+_WITHOUT_DECLARATIONS = frozenset({"sql", "html", "css"})
 
 
 class Declaration(NamedTuple):
@@ -66,12 +68,12 @@ def outline(text: str, language: str) -> list[Declaration]:
         text: The file, LF only; may be broken.
         language: Our name of its language.
     """
-    if by_name(language) is None:
+    if by_name(language) is None or language in _WITHOUT_DECLARATIONS:
         return list(_by_lines(text, language))
     data = text.encode("utf-8", "surrogatepass")
     walk = _Walk(data)
     walk.enter(Parser(grammar(language)).parse(data).root_node, None, 0)
-    return walk.found or list(_by_lines(text, language))
+    return walk.found
 
 
 class _Walk:
@@ -101,8 +103,9 @@ class _Walk:
 
     def _take(self, node: Node, comment: Node | None, parent: int | None, depth: int) -> None:
         kind = node.type
-        if kind in WRAPPERS:
-            self.enter(node, parent, depth, comment)
+        if kind in WRAPPERS or kind in SCOPES:
+            inner = node.child_by_field_name("body") if kind in SCOPES else None
+            self.enter(inner or node, parent, depth, comment)
             return
         is_definition = kind in CONTAINERS or kind in FUNCTIONS
         if not (is_definition or kind in PLAIN or _is_assignment(node)):

@@ -46,6 +46,8 @@ _HEAD_CHARS = 8000
 _MAX_IMPORTED_FILES = 16
 _MAX_SIBLINGS = 8
 _MAX_WINDOWS = 6
+_IMPORT_STARTS = ("import ", "from ", "#include", "use ", "using ", "package ", "require")
+"""Lines of a window that are mostly these say nothing that imports do not say anyway."""
 _MIN_WINDOW_BYTES = 120
 """Room for less is left empty."""
 
@@ -151,7 +153,8 @@ class ProjectIndex:
         near_text = around.prefix[-_NEAR_BEFORE_CHARS:] + around.suffix[:_NEAR_AFTER_CHARS]
         near = words(encoded(near_text))
         imported = self.imported(around)
-        declared = DeclarationChoice(near, self.outline_of)
+        telling = self._similar.rare(near)
+        declared = DeclarationChoice(telling, self.outline_of)
         declared.take(imported, int(budget_bytes * DECLARATION_SHARE))
         rest = budget_bytes - declared.size_bytes
         windows = list(self._windows(around, near, rest))
@@ -159,7 +162,7 @@ class ProjectIndex:
         if not windows:
             declared.take(imported, rest)
             rest = budget_bytes - declared.size_bytes
-        beside = DeclarationChoice(near, self.outline_of)
+        beside = DeclarationChoice(telling, self.outline_of)
         taken = {each.path for each in (*imported, *windows)}
         beside.take([each for each in self._beside(around) if each.path not in taken], rest)
         return [*beside.snippets(), *reversed(windows), *declared.snippets()]
@@ -179,6 +182,8 @@ class ProjectIndex:
         seen: set[str] = set()
         for window in _merged(chosen):
             lines = self._files[window.path].text.split("\n")[window.start_line : window.end_line]
+            if 2 * sum(map(_is_import, lines)) > len(lines):
+                continue
             snippet = _fitting(window.path, lines, budget_bytes)
             if snippet is not None and snippet.text not in seen:  # files are copied, too
                 seen.add(snippet.text)
@@ -200,6 +205,10 @@ class ProjectIndex:
         for path in self._places.in_folder(around.path, languages):
             found.setdefault(path, Source(path, frozenset(), Standing.FOLDER))
         return list(found.values())[:_MAX_SIBLINGS]
+
+
+def _is_import(line: str) -> bool:
+    return line.startswith(_IMPORT_STARTS)
 
 
 def size_of(snippet: Snippet) -> int:

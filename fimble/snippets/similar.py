@@ -31,6 +31,8 @@ _MAX_FILES = 24
 """Files whose windows are looked at."""
 _MAX_POSTINGS = 10_000
 """Entries of the index that one search reads; the rarest words come first."""
+_FEW_FILES, _FEW_SHARE = 8, 12
+"""A word in no more files than these, or this part of them, is rare."""
 _K1, _B = 1.2, 0.75
 _USUAL_WORDS = 48
 """Words of the blocks of a window, as code usually has them."""
@@ -101,6 +103,11 @@ class SimilarText:
             del posting[bisect_left(posting, file_id)]
             if not posting:
                 del self._postings[word]
+
+    def rare(self, query: set[int]) -> set[int]:
+        """Return the words of a query that only some of the files have."""
+        limit = max(_FEW_FILES, len(self._files) // _FEW_SHARE)
+        return {word for word in query if len(self._postings.get(word, ())) <= limit}
 
     def search(
         self, query: set[int], *, is_wanted: Callable[[str], bool], limit: int

@@ -60,9 +60,8 @@ EXPECTED = {
         ("own", "static int own(int n)", None),
     ],
     "cpp": [
-        ("shop", "namespace shop", None),
-        ("Shop", "template <typename T> class Shop : public Base", 0),
-        ("sell", "  int sell(int n) const", 1),
+        ("Shop", "template <typename T> class Shop : public Base", None),
+        ("sell", "  int sell(int n) const", 0),
     ],
     "ruby": [
         ("Store", "module Store", None),
