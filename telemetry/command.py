@@ -25,6 +25,7 @@ from telemetry.reader import reading, single_query
 from telemetry.report import command as report
 from telemetry.simulate import command as simulate
 from telemetry.tables import Format
+from telemetry.ui import command as ui
 from telemetry.warehouse import Warehouse
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     metrics.add_arguments(verbs.add_parser("metric", help="tell a metric, with its interval"))
     metrics.add_list_arguments(verbs.add_parser("metrics", help="list the metrics"))
     report.add_arguments(verbs.add_parser("report", help="write a page about what was recorded"))
+    ui.add_arguments(verbs.add_parser("ui", help="serve notebooks over it to your own browser"))
     doctor = verbs.add_parser("doctor", help="say what was recorded and what is missing")
     doctor.add_argument("--json", action="store_true", help="print one JSON document")
     privacy.add_show_arguments(
@@ -163,6 +165,10 @@ def _simulate(_: Warehouse, arguments: argparse.Namespace) -> None:
     simulate.run(arguments)
 
 
+def _ui(_: Warehouse, arguments: argparse.Namespace) -> None:
+    ui.run(arguments)
+
+
 def _collect(_: Warehouse, arguments: argparse.Namespace) -> None:
     collector.run(arguments)
 
@@ -171,7 +177,7 @@ def _say(text: str) -> None:
     sys.stdout.write(f"{text}\n")
 
 
-_READING = frozenset({"sql", "doctor", "report"})
+_READING = frozenset({"sql", "doctor", "report", "ui"})
 """These merge first."""
 _ACTIONS = {
     "merge": _merge,
@@ -179,6 +185,7 @@ _ACTIONS = {
     "metric": _metric,
     "metrics": metrics.show_list,
     "report": report.write,
+    "ui": _ui,
     "doctor": _doctor,
     "experiment": _experiment,
     "simulate": _simulate,

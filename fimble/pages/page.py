@@ -30,7 +30,7 @@ def render(
         values: What the template names.
         filters: Filters of the template besides those of this module.
     """
-    style, script = _resource("style.css"), _resource("script.js")
+    style, script = resource("style.css"), resource("script.js")
     policy = "; ".join(
         (
             "default-src 'none'",
@@ -94,7 +94,8 @@ def words(name: str) -> str:
     return visible(name.replace("_", " "))
 
 
-def _resource(name: str) -> str:
+def resource(name: str) -> str:
+    """Return the text of the style sheet, `style.css`, or of the script, `script.js`."""
     return files("fimble.pages").joinpath(name).read_text(encoding="utf-8")
 
 

@@ -38,7 +38,14 @@ COLUMNS = {
 """What the tables of groups tell, and what stands above."""
 LATENCY = "total_ms"
 GROUPS = ("language", "model", "editor", "version", "team")
-TREND = (ACCEPTANCE, "taken_per_opportunity", "kept_chars_rate")
+TREND = (
+    ACCEPTANCE,
+    "taken_per_opportunity",
+    "kept_chars_rate",
+    "kept_chars_per_active_hour",
+    "completed_share",
+    "requests_per_active_hour",
+)
 LATENCIES_BY = ("cache", "model", "backend")
 
 
@@ -100,6 +107,16 @@ class Horizon(NamedTuple):
             return "end"
         minutes, seconds = divmod(self.horizon_s, 60)
         return f"{minutes} min" if not seconds else f"{self.horizon_s} s"
+
+
+class Moments(NamedTuple):
+    """Sums over users of a numerator, a denominator, their squares and their product."""
+
+    num: float
+    den: float
+    num_sq: float
+    num_den: float
+    den_sq: float
 
 
 class Quality(NamedTuple):
@@ -175,7 +192,7 @@ class Asker:
         """Return what is left of accepted texts at each horizon."""
         rows = self._connection.execute(query("retention"), self._span.parameters()).fetchall()
         found = [
-            Horizon(*row[:5], kept_share(int(row[1]), *(float(value) for value in row[5:])))
+            Horizon(*row[:5], kept=kept_share(row[1], Moments(*row[5:])))  # the order of the query
             for row in rows
         ]
         order = (*HORIZONS_S, SESSION_END_S)
@@ -207,19 +224,14 @@ def _by_name(rows: list[Value]) -> dict[str | None, Value]:
     return {None if row.group[0] is None else str(row.group[0]): row for row in rows}
 
 
-def kept_share(
-    num_users: int, num: float, den: float, num_sq: float, num_den: float, den_sq: float
-) -> Value:
+def kept_share(num_users: int, moments: Moments) -> Value:
     """Return a ratio of sums over users with its interval, as `telemetry.metrics.question` has it.
 
     Args:
         num_users: How many there are.
-        num: Sum of the numerators.
-        den: Sum of the denominators.
-        num_sq: Sum of the squares of the numerators.
-        num_den: Sum of the products of both.
-        den_sq: Sum of the squares of the denominators.
+        moments: Of their numerators and denominators.
     """
+    num, den, num_sq, num_den, den_sq = moments
     value = num / den if den else None
     low = high = None
     if value is not None and num_users > 1:

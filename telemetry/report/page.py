@@ -15,11 +15,10 @@ from telemetry.metrics.question import MIN_USERS
 from telemetry.report import plots
 from telemetry.report.doubts import doubts
 from telemetry.report.gather import ACCEPTANCE, COLUMNS, GROUPS, LATENCIES_BY, LATENCY, TREND, Asker
-from telemetry.report.texts import FILTERS, metric_text
+from telemetry.report.texts import FILTERS, metric_text, shortened
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from datetime import date
+    from collections.abc import Sequence
     from pathlib import Path
 
     import duckdb
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from telemetry.doctor import Findings
     from telemetry.experiments.analysis import Analysis
     from telemetry.experiments.verdict import Comparison
-    from telemetry.metrics.question import Spread, Value
+    from telemetry.metrics.question import Spread
     from telemetry.report.gather import Group, Span
 
 CACHES = ("miss", "cache", "stream", "typed")
@@ -128,7 +127,8 @@ def _marked(plot: str) -> Markup:
 def _groups_view(asker: Asker, dimension: str) -> GroupsView:
     groups = asker.groups(dimension)
     title = f"{definitions()[ACCEPTANCE].title} by {dimension}"
-    return GroupsView(dimension, groups, _marked(plots.of_groups(groups, ACCEPTANCE, title=title)))
+    values = [each.values[ACCEPTANCE] for each in groups if ACCEPTANCE in each.values]
+    return GroupsView(dimension, groups, _marked(plots.of_values(values, ACCEPTANCE, title=title)))
 
 
 def _is_told(groups: GroupsView) -> bool:
@@ -138,18 +138,12 @@ def _is_told(groups: GroupsView) -> bool:
 
 def _trends(asker: Asker) -> list[TrendView]:
     found: list[TrendView] = []
-    for name in (*TREND, "kept_chars_per_active_hour"):
-        known = [row for row in asker.ratio(name, "day") if row.value is not None]
-        if known:
-            title = definitions()[name].title
-            found.append(TrendView(title, _trend_plot(known, title, metric_text(name))))
+    for name in TREND:
+        title = definitions()[name].title
+        plot = plots.of_days(asker.ratio(name, "day"), name, title=f"{title}, day by day")
+        if plot:
+            found.append(TrendView(title, _marked(plot)))
     return found
-
-
-def _trend_plot(rows: Sequence[Value], title: str, shown: Callable[[float], str]) -> Markup:
-    days: list[date] = [row.group[0] for row in rows]  # pyrefly: ignore[bad-assignment] - by day
-    values = [(row.value or 0.0, row.low, row.high) for row in rows]
-    return _marked(plots.trend(days, values, title=f"{title}, day by day", shown=shown))
 
 
 def _latency_plot(asker: Asker) -> Markup:
@@ -186,7 +180,7 @@ def _experiments(
 
 
 def _differences(found: Sequence[Comparison], metric: str) -> Markup:
-    rows = [Row(plots.shortened(each.arm), each.effect, each.low, each.high) for each in found]
+    rows = [Row(shortened(each.arm), each.effect, each.low, each.high) for each in found]
     if not rows:
         return Markup()
     return _marked(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import TYPE_CHECKING
 
 from fimble.pages.intervals import Row, point, whiskers
@@ -18,44 +19,51 @@ from fimble.pages.plot import (
     show,
 )
 from telemetry.metrics.histogram import told_ms
+from telemetry.report.texts import metric_text, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from datetime import date
 
-    from telemetry.report.gather import Group, Horizon
+    from telemetry.metrics.question import Value
+    from telemetry.report.gather import Horizon
 
 MAX_GROUPS = 12
 """More lines one below the other are no plot."""
 TREND_INCHES = (4.2, 2.3)
 
 
-def of_groups(groups: Sequence[Group], metric: str, *, title: str) -> str:
-    """Return a metric of the most frequent groups with its intervals; empty where none has one.
+def of_values(values: Sequence[Value], metric: str, *, title: str) -> str:
+    """Return a metric of groups with its intervals; empty where none has one.
 
     Args:
-        groups: The most frequent first.
+        values: One a group; the first `MAX_GROUPS` with an interval are drawn.
         metric: Its name.
         title: For who cannot see the plot.
     """
     rows = [
-        Row(shortened(group.name), found.value, found.low, found.high)
-        for group in groups[:MAX_GROUPS]
-        if (found := group.values.get(metric)) is not None
-        and found.value is not None
-        and found.low is not None
-        and found.high is not None
-    ]
+        Row(shortened(each.group[0]), each.value, each.low, each.high)
+        for each in values
+        if each.value is not None and each.low is not None and each.high is not None
+    ][:MAX_GROUPS]
     if not rows:
         return ""
-    told = "; ".join(f"{row.label}: {share(round(row.value, 3))}" for row in rows)
-    return whiskers(rows, title=title, description=told, is_difference=False)
+    shown = metric_text(metric)
+    told = "; ".join(f"{row.label}: {shown(round(row.value, 3))}" for row in rows)
+    return whiskers(rows, title=title, description=told, is_difference=False, shown=shown)
 
 
-def shortened(name: str | None, most_chars: int = 28) -> str:
-    """Return the name of a group as an axis has room for it."""
-    text = name or "unknown"
-    return text if len(text) <= most_chars else f"{text[: most_chars - 1]}…"
+def of_days(values: Sequence[Value], metric: str, *, title: str) -> str:
+    """Return a metric day by day; empty where nothing was counted.
+
+    Args:
+        values: One a day, ascending.
+        metric: Its name.
+        title: For who cannot see the plot.
+    """
+    known = [(each.group[0], each) for each in values if each.value is not None]
+    days = [day for day, _ in known if isinstance(day, date)]
+    drawn = [(each.value or 0.0, each.low, each.high) for _, each in known]
+    return trend(days, drawn, title=title, shown=metric_text(metric)) if days else ""
 
 
 def trend(
@@ -73,7 +81,7 @@ def trend(
         title: For who cannot see the plot.
         shown: How the axis writes a value.
     """
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
+    from matplotlib.dates import AutoDateLocator, date2num, num2date
     from matplotlib.ticker import MaxNLocator
 
     with canvas(TREND_INCHES, bottom=0.17) as (figure, axes):
@@ -90,7 +98,7 @@ def trend(
         axes.set_ylim(0, max([*highs, 1e-9]) * 1.12)
         locator = AutoDateLocator(minticks=2, maxticks=6)
         axes.xaxis.set_major_locator(locator)
-        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))
+        show(axes.xaxis, lambda day: num2date(day).strftime("%d %b").lstrip("0"))
         axes.yaxis.set_major_locator(MaxNLocator(4))
         axes.grid(visible=False, axis="x")
         show(axes.yaxis, shown)
@@ -115,7 +123,8 @@ def latencies(histograms: Mapping[str, Mapping[int, int]], *, title: str) -> str
         for place, (name, counts) in enumerate(histograms.items()):
             color = colors[min(place, len(colors) - 1)]
             of_all, so_far = sum(counts.values()), 0
-            xs, ys = [], []
+            xs: list[float] = []
+            ys: list[float] = []
             for bucket, count in sorted(counts.items()):
                 so_far += count
                 xs.append(told_ms(bucket))

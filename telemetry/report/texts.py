@@ -7,12 +7,17 @@ from typing import TYPE_CHECKING
 from fimble.pages.plot import amount, share
 from telemetry.experiments.metrics import METRICS
 from telemetry.metrics.definition import definitions
-from telemetry.report.plots import shortened
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from telemetry.metrics.question import Value
+
+
+def shortened(name: object, most_chars: int = 28) -> str:
+    """Return the name of a group as an axis has room for it."""
+    text = str(name or "unknown")
+    return text if len(text) <= most_chars else f"{text[: most_chars - 1]}…"
 
 
 def metric_text(name: str) -> Callable[[float], str]:

@@ -1,0 +1,1 @@
+"""Notebooks over the views, served to a browser of this machine."""
