@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+SNIPPET_BYTES = 1536
+"""Code of other files in a prompt, with its paths, unless a caller says otherwise: together with
+the usual window and 64 new tokens it fits 2,048 tokens of our vocabulary."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WindowBudget:
     """How much text around the cursor a prompt may hold."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 from fimble.config import from_table, read_toml
-from fimble.context import WindowBudget
+from fimble.context import SNIPPET_BYTES, WindowBudget
 from fimble.errors import ConfigError
 from fimble.fim import FORMATS
 from fimble.paths import config_file
@@ -198,6 +198,33 @@ class TelemetrySettings:
             raise ConfigError(f"content_days is {self.content_days}; it must be 1 to 365")
 
 
+class ContextUse(StrEnum):
+    """When prompts hold code of other files."""
+
+    AUTO = "auto"
+    """Where the model's manifest says that it was trained with such prompts."""
+    ON = "on"
+    OFF = "off"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContextSettings:
+    """Code of other files of the workspace in prompts."""
+
+    enabled: ContextUse = ContextUse.AUTO
+    budget_bytes: int = SNIPPET_BYTES
+    """Code of other files in a prompt, 0 to 16384 bytes; a model knows the size it was trained
+    with."""
+    max_files: int = 2000
+    """Files of a workspace folder that are read, 0 to 20000; those near its top come first."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.budget_bytes <= 16_384:
+            raise ConfigError(f"budget_bytes is {self.budget_bytes}; it must be 0 to 16384")
+        if not 0 <= self.max_files <= 20_000:
+            raise ConfigError(f"max_files is {self.max_files}; it must be 0 to 20000")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvalSettings:
     """Where benchmarks lie."""
@@ -212,6 +239,7 @@ class Settings:
 
     engine: EngineSettings = field(default_factory=EngineSettings)
     completion: CompletionSettings = field(default_factory=CompletionSettings)
+    context: ContextSettings = field(default_factory=ContextSettings)
     telemetry: TelemetrySettings = field(default_factory=TelemetrySettings)
     eval: EvalSettings = field(default_factory=EvalSettings)
 

@@ -42,6 +42,7 @@ UNITLESS = {
     "layer_end",
     # fimble.settings: counts of things that the name says
     "threads",
+    "max_files",
 }
 OTHERS_NAMES = {"Architecture"}  # the fields of a Llama `config.json`
 

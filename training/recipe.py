@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from fimble.context import SNIPPET_BYTES
 from fimble.errors import ConfigError
-from fimble.snippets.project import BUDGET_BYTES
 
 
 class ScheduleUnit(StrEnum):
@@ -92,7 +92,7 @@ class ExampleConfig:
     """Share of rearranged chunks cut to the window that the server would send, 0..1."""
     snippet_rate: float = 0.0
     """Share of rearranged chunks that get code of other files of their project, 0..1."""
-    snippet_bytes: int = BUDGET_BYTES
+    snippet_bytes: int = SNIPPET_BYTES
     """Code of other files in one example, with its paths; room for it is left by shorter chunks."""
     chunk_bytes: tuple[int, ...] = (6000, 4000, 2000)
     """Sizes of the chunks a document is cut into; one is drawn per chunk."""

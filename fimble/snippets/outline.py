@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
     from tree_sitter import Node
 
+MAX_PARSED_BYTES = 48_000
+"""What stands further down in a file is not declared as far as we know: parsing takes time."""
 MAX_DECLARATIONS = 200
 """Declarations of one file that are kept."""
 MAX_DECLARATION_BYTES = 400
@@ -71,6 +73,8 @@ def outline(text: str, language: str) -> list[Declaration]:
     if by_name(language) is None or language in _WITHOUT_DECLARATIONS:
         return list(_by_lines(text, language))
     data = text.encode("utf-8", "surrogatepass")
+    if len(data) > MAX_PARSED_BYTES:
+        data = data[: data.rfind(b"\n", 0, MAX_PARSED_BYTES) + 1]
     walk = _Walk(data)
     walk.enter(Parser(grammar(language)).parse(data).root_node, None, 0)
     return walk.found

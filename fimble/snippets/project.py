@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from fimble.context import SNIPPET_BYTES
 from fimble.fim import Snippet
 from fimble.snippets.choice import DeclarationChoice, Source, Standing
 from fimble.snippets.imports import imports_of
@@ -30,10 +31,7 @@ if TYPE_CHECKING:
     from fimble.snippets.outline import Declaration
     from fimble.snippets.similar import Window
 
-BUDGET_BYTES = 1536
-"""Code of other files in a prompt, unless a caller says otherwise: with the usual window
-(`fimble.context.WindowBudget`) and 64 new tokens it fits 2,048 tokens of code."""
-MAX_FILE_BYTES = 200_000
+MAX_FILE_BYTES = 100_000
 """A longer file is data or generated, and is not taken in."""
 REGION_LINES = 64
 """The selection for a place serves the places around it, see `region`."""
@@ -143,7 +141,7 @@ class ProjectIndex:
                     return list(found.values())
         return list(found.values())
 
-    def select(self, around: Around, budget_bytes: int = BUDGET_BYTES) -> list[Snippet]:
+    def select(self, around: Around, budget_bytes: int = SNIPPET_BYTES) -> list[Snippet]:
         """Return code of other files for a place, the most important last.
 
         Args:

@@ -162,7 +162,7 @@ def test_an_editor_changes_only_the_keys_that_it_sends() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"enigne": {}}, "unknown key enigne; allowed are completion, engine, eval, telemetry"),
+        ({"enigne": {}}, "unknown key enigne; allowed are completion, context, engine, eval, "),
         ({"engine": {"thread": 1}}, "engine: unknown key thread"),
         ({"engine": {"threads": -1}}, "threads and idle_exit_s must be 0 or more"),
         ({"engine": {"tgi_url": "gpu:80"}}, "tgi_url is 'gpu:80'; it must start with http"),

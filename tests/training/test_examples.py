@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,8 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fimble.context import WindowBudget, window
+from fimble.context import SNIPPET_BYTES, WindowBudget, window
 from fimble.fim import FIMBLE, SPECIAL_TOKENS, Mark
+from fimble.manifest import TOKENIZER_NAME
+from fimble.paths import SHIPPED_MODEL, model_dir
+from training.examples import build
 from training.examples.build import (
     END_ID,
     MARK_IDS,
@@ -25,8 +29,6 @@ from training.examples.spans import SpanKind, draw_span, line_span, node_span
 from training.recipe import ExampleConfig, SpanMix
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tokenizers import Tokenizer
 
 CODE = 'def greet(name: str) -> str:\n    """Say hello 👋."""\n    return f"hi {name}"\n\n\n'
@@ -231,3 +233,13 @@ def test_the_serving_window_fits_the_context_of_training(tokenizer: Tokenizer) -
     around = window(text, text, WindowBudget())
     num_tokens = sum(len(tokenizer.encode(part).ids) for part in around)
     assert num_tokens < 2048
+
+
+def test_window_and_code_of_other_files_fit_the_context_in_the_shipped_vocabulary() -> None:
+    tokenizer = load_tokenizer(model_dir(SHIPPED_MODEL) / TOKENIZER_NAME)
+    text = Path(build.__file__).read_text(encoding="utf-8")
+    assert len(text) > WindowBudget().prefix_bytes
+    around = window(text, text, WindowBudget())
+    parts = (*around, text[-SNIPPET_BYTES:])
+    num_tokens = sum(len(tokenizer.encode(part).ids) for part in parts)
+    assert num_tokens + 64 < 2048

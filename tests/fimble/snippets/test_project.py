@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from fimble.fim import Snippet
 from fimble.snippets.project import (
-    BUDGET_BYTES,
     MAX_FILE_BYTES,
     REGION_LINES,
     Around,
@@ -184,7 +183,3 @@ def test_words_are_the_same_numbers_in_every_process() -> None:
 
 def test_a_region_is_some_lines_long() -> None:
     assert [region(line) for line in (0, REGION_LINES - 1, REGION_LINES)] == [0, 0, 1]
-
-
-def test_the_usual_budget_leaves_room_for_the_window() -> None:
-    assert BUDGET_BYTES == 1536
