@@ -129,12 +129,12 @@ class TrainingForward:
             hidden_BTD = hidden_BTD.to(torch.get_autocast_dtype(ids_BT.device.type))
         for block in self._blocks:
             hidden_BTD = block(hidden_BTD, attention_mask=None, position_embeddings=rotary)
-        return self._head(llama.norm(hidden_BTD), self._model.lm_head.weight, ids_BT)
+        return self._head(llama.norm, hidden_BTD, self._model.lm_head.weight, ids_BT)
 
 
-def _head_nll(hidden_BTD: Tensor, weight_VD: Tensor, ids_BT: Tensor) -> Tensor:
+def _head_nll(norm: nn.Module, hidden_BTD: Tensor, weight_VD: Tensor, ids_BT: Tensor) -> Tensor:
     """Return (B, T-1) float32: loss of each next token; one function, so that it is fused."""
-    logits_NV = F.linear(hidden_BTD[:, :-1], weight_VD).flatten(0, 1).float()
+    logits_NV = F.linear(norm(hidden_BTD[:, :-1]), weight_VD).flatten(0, 1).float()
     targets_BT = ids_BT[:, 1:]
     return F.cross_entropy(logits_NV, targets_BT.flatten(), reduction="none").view_as(targets_BT)
 

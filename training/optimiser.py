@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from training.muon import StackedMuon
 from training.recipe import MatrixOptimiser, ScheduleUnit
 
 if TYPE_CHECKING:
@@ -65,8 +66,8 @@ class Optimisers:
             optimiser.load_state_dict(state[name])
 
 
-def _muon(matrices: list[nn.Parameter], config: OptimiserConfig) -> torch.optim.Muon:
-    return torch.optim.Muon(
+def _muon(matrices: list[nn.Parameter], config: OptimiserConfig) -> StackedMuon:
+    return StackedMuon(
         matrices,
         lr=config.muon_lr,
         weight_decay=config.muon_weight_decay,

@@ -72,7 +72,7 @@ def recipe(tokenizer_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 def whole(recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run of that recipe, from beginning to end without a break."""
     out = tmp_path_factory.mktemp("whole")
-    pretrain(read_toml(PretrainRecipe, recipe), out)
+    train(recipe, out)
     return out
 
 
