@@ -143,8 +143,14 @@ class CompletionSettings:
 
     max_new_tokens: int = 64
     """Longest completion, 1 to 512 tokens."""
-    debounce_ms: int = 30
-    """Pause after a key before a new generation starts, 0 to 5000 ms."""
+    debounce_ms: int = 100
+    """Longest pause after a key before a new generation starts, 0 to 5000 ms; the pause is shorter
+    where the engine answers before the next key."""
+    deadline_ms: int = 2000
+    """A request is answered after so long with the lines that are complete, 50 to 60000 ms; 0 waits
+    for the whole."""
+    after_deletion: bool = False
+    """Ask the engine also where the user has just deleted something."""
     shown_after_ms: int = 250
     """A suggestion that stayed the newest for so long counts as shown, 0 to 10000 ms."""
     max_document_bytes: int = 2_000_000
@@ -158,6 +164,8 @@ class CompletionSettings:
             raise ConfigError(f"max_new_tokens is {self.max_new_tokens}; it must be 1 to 512")
         if not 0 <= self.debounce_ms <= 5000:
             raise ConfigError(f"debounce_ms is {self.debounce_ms}; it must be 0 to 5000")
+        if self.deadline_ms and not 50 <= self.deadline_ms <= 60_000:
+            raise ConfigError(f"deadline_ms is {self.deadline_ms}; it must be 0, or 50 to 60000")
         if not 0 <= self.shown_after_ms <= 10_000:
             raise ConfigError(f"shown_after_ms is {self.shown_after_ms}; it must be 0 to 10000")
         if self.max_document_bytes < 0:

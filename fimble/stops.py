@@ -55,6 +55,12 @@ class StopReason(StrEnum):
     BLOCK = "block"
     SUFFIX = "suffix"
     REPETITION = "repetition"
+    SYNTAX = "syntax"
+    """Its rest would have broken code that parses."""
+    DEADLINE = "deadline"
+    """It was shown before it was complete; its rest is the next suggestion."""
+    DELETION = "deletion"
+    """It was not asked for: the user deletes."""
 
 
 class Cut(NamedTuple):

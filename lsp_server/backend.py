@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-from contextlib import aclosing, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from fimble.errors import EngineError, EngineUnavailableError, InputError
 from fimble.fim import FORMATS
+from fimble.manifest import SNIPPETS
 from fimble.paths import state_dir
 from fimble.settings import BackendKind
 
@@ -55,6 +56,7 @@ class Backend:
         self._info: EngineInfo | None = None
         self._connecting = asyncio.Lock()
         self._slots = asyncio.Semaphore(settings.num_parallel)
+        self._num_running = 0
 
     @property
     def name(self) -> str:
@@ -72,6 +74,16 @@ class Backend:
         """The FIM format of the model; the configured one before the engine has named its own."""
         said = self._info.fim_format if self._info else ""
         return FORMATS.get(said) or FORMATS[self._settings.fim_format]
+
+    @property
+    def takes_snippets(self) -> bool:
+        """Whether the model says that it was trained with code of other files in prompts."""
+        return self._info is not None and SNIPPETS in self._info.context
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the engine is up, and nothing of this session runs on it."""
+        return self._info is not None and not self._num_running
 
     def factor_for(self, limits: Limits) -> float:
         """Return how much of a window's budget the engine's own limits leave room for, up to 1.
@@ -133,7 +145,7 @@ class Backend:
             started = False
             engine = None
             try:
-                async with self._slots:
+                async with self._slots, self._running():
                     await self._up_in_time(patience_s)
                     engine = self._engine
                     assert engine is not None
@@ -155,6 +167,14 @@ class Backend:
                 raise _no_start(error) from error
             else:
                 return
+
+    @asynccontextmanager
+    async def _running(self) -> AsyncGenerator[None]:
+        self._num_running += 1
+        try:
+            yield
+        finally:
+            self._num_running -= 1
 
     async def _up_in_time(self, patience_s: float) -> None:
         if self._settings.kind is BackendKind.EMBEDDED:

@@ -9,11 +9,17 @@ produces, and is closed at the first difference.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
+from fimble.errors import FimbleError
 from fimble.events import CacheHit, Trigger
+from fimble.stops import Cut, StopReason
+from lsp_server.backend import Answerer
 from lsp_server.cache import AnswerCache, Answered
 from lsp_server.generation import Counts, Generation, Limits, run_within_context
+from lsp_server.lookahead import is_key
 from lsp_server.trail import Step, Trail
 
 if TYPE_CHECKING:
@@ -27,6 +33,10 @@ if TYPE_CHECKING:
     from lsp_server.route import Route
 
 
+ABANDON_S = 0.3
+"""A withdrawn request is taken up again within so long, or not at all."""
+
+
 class Asked(NamedTuple):
     """A request, with what the document says at its place."""
 
@@ -35,6 +45,8 @@ class Asked(NamedTuple):
     around: Around
     spot: Callable[[], Spot]
     """Gathers the text for a prompt; called only where one is needed."""
+    is_deleting: bool = False
+    """Whether the user has just deleted something here, and did not ask."""
 
 
 class Found(NamedTuple):
@@ -51,6 +63,7 @@ class _Live(NamedTuple):
 
     generation: Generation
     task: asyncio.Task[Answered | None]
+    started_ms: float
 
 
 class Completer:
@@ -64,11 +77,14 @@ class Completer:
         self._factors: dict[str, float] = {}
         self._turn: asyncio.Future[None] | None = None
         self._live: _Live | None = None
-        self._closing: set[asyncio.Task[Answered | None]] = set()
+        self._warming: asyncio.Task[None] | None = None
+        self._abandoning: asyncio.TimerHandle | None = None
+        self._closing: set[asyncio.Task[Answered | None] | asyncio.Task[None]] = set()
 
     def take_turn(self) -> asyncio.Future[None]:
         """Return the turn of a new request: a future that is done when a newer one comes."""
         self.supersede()
+        self._stay()
         self._turn = asyncio.get_running_loop().create_future()
         return self._turn
 
@@ -85,20 +101,31 @@ class Completer:
             InputError: The model or the configuration is broken, or the engine cannot take the
                 text.
         """
+        asked_ms = self._clock.monotonic_ms()
         if known := self._cache.find(asked.around):
             self.close_live()
             return Found(known, CacheHit.CACHE, Counts(logprobs=[]))
         running = self._live
         if running is not None and running.generation.trail.end == asked.place:
-            found = await self._result_of(running, turn)
+            found = await self._result_of(running, turn, asked_ms)
             if found or turn.done():
                 return found._replace(cache=CacheHit.STREAM) if found else None
         self.close_live()
-        debounce_ms = self._settings.debounce_ms if asked.trigger is Trigger.AUTOMATIC else 0
-        if debounce_ms and await _is_done(turn, debounce_ms / 1000):
+        if asked.is_deleting and not self._settings.after_deletion:
+            return _nothing(StopReason.DELETION)
+        pause_ms = self._pause_ms(asked)
+        if pause_ms and await _is_done(turn, pause_ms / 1000):
             return None
-        found = await self._result_of(self.start(asked), turn)
-        return found._replace(debounce_ms=float(debounce_ms)) if found else None
+        found = await self._result_of(self.start(asked), turn, asked_ms)
+        return found._replace(debounce_ms=round(pause_ms, 1)) if found else None
+
+    def begin(self, asked: Asked) -> None:
+        """Begin what will be asked at a place, unless that is known or under way."""
+        live = self._live
+        if live is not None and live.generation.agrees and live.generation.trail.end == asked.place:
+            return
+        if self._cache.find(asked.around) is None:
+            self.start(asked)
 
     def start(self, asked: Asked) -> _Live:
         """Start the generation for a place; it becomes the running one."""
@@ -108,8 +135,26 @@ class Completer:
         )
         task = asyncio.create_task(self._run(generation, asked.around))
         task.add_done_callback(_retrieved)
-        self._live = _Live(generation, task)
+        self._live = _Live(generation, task, self._clock.monotonic_ms())
         return self._live
+
+    def warm(self, asked: Asked) -> None:
+        """Let the engine read the text around a place, if it has nothing else to do.
+
+        Whatever is asked for next ends that; what was read by then need not be read again.
+        """
+        if self._live is not None or self._warming is not None:
+            return
+        if self._route.current.is_idle and self._cache.find(asked.around) is None:
+            self._warming = asyncio.create_task(self._read(asked))
+
+    def abandon(self) -> None:
+        """The editor has withdrawn its request: end what runs for it, unless somebody goes on.
+
+        Some editors withdraw at every key and say only then what was typed: so this waits a little.
+        """
+        self._stay()
+        self._abandoning = asyncio.get_running_loop().call_later(ABANDON_S, self.close_live)
 
     def edited(self, edit: Edit, document: Document) -> None:
         """Keep the running generation only if the user wrote what it produces.
@@ -117,6 +162,9 @@ class Completer:
         The waiting request is answered: editors may draw a late answer at a place that has moved.
         """
         self.supersede()
+        self._stay()
+        if is_key(edit):
+            self._route.pace.typed(self._clock.monotonic_ms())
         if self._live is None:
             return
         generation = self._live.generation
@@ -126,44 +174,78 @@ class Completer:
 
     def close_live(self) -> None:
         """Close the running generation, if there is one, so that the engine is free."""
+        if self._warming is not None:
+            self._cancel(self._warming)
+            self._warming = None
         if self._live is None:
             return
-        task, self._live = self._live.task, None
-        if not task.done():
-            task.cancel()
-            self._closing.add(task)
-            task.add_done_callback(self._closing.discard)
+        live, self._live = self._live, None
+        if not live.task.done():
+            self._route.pace.given_up(self._clock.monotonic_ms() - live.started_ms)
+            self._cancel(live.task)
 
     async def close(self) -> None:
         """End everything that runs for the document."""
         self.supersede()
+        self._stay()
         self.close_live()
         await asyncio.gather(*self._closing, return_exceptions=True)
+
+    def _cancel(self, task: asyncio.Task[Answered | None] | asyncio.Task[None]) -> None:
+        task.cancel()
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    def _stay(self) -> None:
+        """Somebody goes on with what a withdrawn request began."""
+        if self._abandoning is not None:
+            self._abandoning.cancel()
+            self._abandoning = None
+
+    def _pause_ms(self, asked: Asked) -> float:
+        """Return how long a new generation waits for the next key."""
+        longest_ms = self._settings.debounce_ms
+        is_line_start = not asked.around.before.rpartition("\n")[2].strip()
+        if not longest_ms or asked.trigger is Trigger.INVOKED or is_line_start:
+            return 0.0
+        return self._route.pace.pause_ms(longest_ms, self._clock.monotonic_ms())
+
+    async def _read(self, asked: Asked) -> None:
+        generation = Generation(
+            asked.spot(), Trail(asked.place), route=self._route, clock=self._clock
+        )
+        with suppress(FimbleError):  # whoever asks will be told
+            await generation.run(Limits(self._settings.window, 1), self._factors)
+        self._warming = None
 
     async def _run(self, generation: Generation, around: Around) -> Answered | None:
         """Run a generation and remember its answer; None where the user went another way."""
         limits = Limits(self._settings.window, self._settings.max_new_tokens)
+        started_ms = self._clock.monotonic_ms()
         final = await run_within_context(generation, limits, self._factors)
         if final is None:
             return None
-        answered = Answered(
-            text=final.text,
-            stop_reason=final.reason.value if final.reason else "",
-            scope=generation.spot.site.scope.value,
-            mean_logprob=generation.counts.mean_logprob,
-            prefix_chars=len(generation.window.prefix),
-            suffix_chars=len(generation.window.suffix),
-            answerer=generation.backend.answerer,
-        )
+        self._route.pace.answered(self._clock.monotonic_ms() - started_ms)
+        answered = _answer_of(generation, final)
         self._cache.put(around, answered)
         return answered
 
-    async def _result_of(self, live: _Live, turn: asyncio.Future[None]) -> Found | None:
+    async def _result_of(
+        self, live: _Live, turn: asyncio.Future[None], asked_ms: float
+    ) -> Found | None:
         """Return what a generation gives for a request, or None if that is nothing."""
-        await asyncio.wait({live.task, turn}, return_when=asyncio.FIRST_COMPLETED)
-        if live.task.done() and self._live is live:
+        await asyncio.wait(
+            {live.task, turn},
+            timeout=self._left_s(asked_ms),
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+        if turn.done():
+            return None
+        if not live.task.done():
+            return _found_so_far(live.generation)
+        if self._live is live:
             self._live = None
-        if turn.done() or live.task.cancelled():
+        if live.task.cancelled():
             return None
         trail = live.generation.trail
         answered = live.task.result()  # raises what the engine raised
@@ -171,6 +253,45 @@ class Completer:
             return None
         rest = answered._replace(text=answered.text[len(trail.text) :])
         return Found(rest, CacheHit.MISS, live.generation.counts)
+
+    def _left_s(self, asked_ms: float) -> float | None:
+        """Return how long a request may wait still; None for as long as it takes."""
+        if not self._settings.deadline_ms:
+            return None
+        waited_ms = self._clock.monotonic_ms() - asked_ms
+        return max(0.0, self._settings.deadline_ms - waited_ms) / 1000
+
+
+def _answer_of(generation: Generation, final: Cut) -> Answered:
+    return Answered(
+        text=final.text,
+        stop_reason=final.reason.value if final.reason else "",
+        scope=generation.spot.site.scope.value,
+        mean_logprob=generation.counts.mean_logprob,
+        prefix_chars=len(generation.window.prefix),
+        suffix_chars=len(generation.window.suffix),
+        answerer=generation.backend.answerer,
+    )
+
+
+def _found_so_far(generation: Generation) -> Found:
+    """Return the complete lines of a generation that goes on; its rest is the next suggestion."""
+    so_far = _answer_of(generation, Cut(generation.whole_lines, StopReason.DEADLINE))
+    rest = so_far.text[len(generation.trail.text) :]
+    return Found(so_far._replace(text=rest), CacheHit.MISS, replace(generation.counts))
+
+
+def _nothing(reason: StopReason) -> Found:
+    answered = Answered(
+        text="",
+        stop_reason=reason.value,
+        scope="",
+        mean_logprob=0.0,
+        prefix_chars=0,
+        suffix_chars=0,
+        answerer=Answerer(),
+    )
+    return Found(answered, CacheHit.MISS, Counts(logprobs=[]))
 
 
 async def _is_done(future: asyncio.Future[None], timeout_s: float) -> bool:

@@ -274,7 +274,7 @@ def did_focus(ls: FimbleServer, params: object) -> None:
     """Copilot's `textDocument/didFocus`: the user went to a document."""
     uri = _object(_object(params).get("textDocument")).get("uri")
     if isinstance(uri, str):
-        ls.open_session.recorder.focused(uri)
+        ls.open_session.focused(uri)
 
 
 def run_accepted(ls: FimbleServer, *arguments: object) -> None:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from fimble.context import Window, window
 from fimble.engine import Finish, FinishReason
 from fimble.errors import PromptTooLongError
-from fimble.stops import Cut, StopReason, cut, finish
+from fimble.soundness import Soundness
+from fimble.stops import Cut, Scope, StopReason, cut, finish
 from fimble.text import to_lf
 from lsp_server.backend import SMALLEST_FACTOR
 from lsp_server.prompting import query_for as query_for_spot
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from fimble.clock import Clock
     from fimble.context import WindowBudget
     from fimble.engine import Query, Token
+    from fimble.fim import Snippet
     from lsp_server.backend import Backend
     from lsp_server.prompting import Spot
     from lsp_server.route import Route
@@ -42,6 +44,9 @@ class Counts:
     generated_tokens: int = 0
     """Tokens that came before the text was complete."""
     logprobs: list[float]
+    num_snippets: int = 0
+    snippet_bytes: int = 0
+    """Code of other files in the prompt, with its paths."""
 
     @property
     def mean_logprob(self) -> float:
@@ -72,6 +77,7 @@ class Generation:
         self._route = route
         self._clock = clock
         self._raw = ""
+        self._soundness: Soundness | None = None
 
     @property
     def so_far(self) -> str:
@@ -83,6 +89,15 @@ class Generation:
         """Whether the user writes what is generated, as far as both go."""
         so_far, written = self.so_far, self.trail.text
         return so_far.startswith(written) or written.startswith(so_far)
+
+    @property
+    def whole_lines(self) -> str:
+        """The lines that are complete already, as they may be shown; empty where none is."""
+        end = self.so_far.rfind("\n")
+        if end < 0 or self.spot.site.scope is Scope.LINE:
+            return ""
+        shown = self._sound(cut(self.so_far[: end + 1], self.spot.site)).text.rstrip()
+        return shown if shown.startswith(self.trail.text) else ""
 
     async def run(
         self, limits: Limits, factors: dict[str, float], *, to_the_end: bool = False
@@ -105,7 +120,14 @@ class Generation:
             factor = factors.setdefault(backend.name, backend.factor_for(limits))
             budget = limits.budget if factor == 1 else limits.budget.scaled(factor)
             self.window = window(self.spot.prefix, self.spot.suffix, budget)
-            return query_for_spot(self.spot, self.window, backend.fim_format, limits.max_new_tokens)
+            fim_format = backend.fim_format
+            # Where not even the window fits, there is no room for other files.
+            snippets = self._snippets_for(backend) if factor == 1 else ()
+            self.counts.num_snippets = len(snippets)
+            self.counts.snippet_bytes = sum(each.size_bytes for each in snippets)
+            return query_for_spot(
+                self.spot, self.window, fim_format, limits.max_new_tokens, snippets=snippets
+            )
 
         final: Cut | None = None
         async with aclosing(self._route.stream(query_for)) as items:
@@ -114,6 +136,16 @@ class Generation:
                 if (final is not None and not to_the_end) or not self.agrees:
                     break
         return final
+
+    def _snippets_for(self, backend: Backend) -> tuple[Snippet, ...]:
+        """Return the code of other files that goes into the prompt for an engine."""
+        snippets, is_forced = self.spot.others
+        fim_format = backend.fim_format
+        if not fim_format.file or not (backend.takes_snippets or is_forced):
+            return ()
+        return tuple(
+            each for each in snippets if not fim_format.sentinel_in(f"{each.path}\n{each.text}")
+        )
 
     def _take(self, item: Token | Finish, final: Cut | None) -> Cut | None:
         """Take one item of the stream; return the completion once it is certain."""
@@ -125,13 +157,23 @@ class Generation:
             return final
         if not self.counts.generated_tokens:
             self.counts.first_token_at_ms = self._clock.monotonic_ms()
+            # Now, because the engine is at work on the next token meanwhile.
+            self._soundness = Soundness(self.spot.site)
         self.counts.generated_tokens += 1
         self.counts.logprobs.append(item.logprob)
         self._raw += item.text
         so_far = cut(self.so_far, self.spot.site)
         return None if so_far.reason is None else self._done(so_far)
 
+    def _sound(self, final: Cut) -> Cut:
+        """Cut back a completion that would break code that parses."""
+        if self._soundness is None:
+            return final
+        part = self._soundness.sound_part(final.text)
+        return final if part == final.text else Cut(part, StopReason.SYNTAX)
+
     def _done(self, final: Cut) -> Cut:
+        final = self._sound(final)
         self.counts.done_at_ms = self._clock.monotonic_ms()
         return final
 

@@ -15,6 +15,7 @@ from fimble.engine import Query
 from fimble.errors import EngineError, FimbleError, InputError, PromptTooLongError
 from lsp_server.backend import ANSWER_TIMEOUT_S
 from lsp_server.breaker import Breaker
+from lsp_server.pace import Pace
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
@@ -48,6 +49,8 @@ class Route:
         self._trouble: FimbleError | None = None
         """Why the server is not asked."""
         self._is_told = True
+        self.pace = Pace()
+        """Of whoever answers, and of the user."""
 
     @property
     def current(self) -> Backend:

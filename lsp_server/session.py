@@ -5,18 +5,21 @@ Nothing here knows the wire: positions, texts and items are ours, and `features`
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 from uuid import uuid4
 
 from fimble.errors import FimbleError, PositionError
-from fimble.events import CacheHit, NotServed, Trigger
+from fimble.events import CacheHit, Trigger
 from fimble.stops import Scope, Site, StopReason, finish
 from fimble.text import Position, PositionEncoding
 from lsp_server.completer import Asked
+from lsp_server.context.source import ContextSource
+from lsp_server.decisions import Decision, Why, missed_because, why_without_text
+from lsp_server.lookahead import Lookahead
 from lsp_server.offers import Selected, item_for, item_with_selected, target_of
 from lsp_server.outcomes import Rest
 from lsp_server.prompting import around, project_path, spot_at
@@ -28,55 +31,13 @@ if TYPE_CHECKING:
 
     from fimble.clock import Clock
     from lsp_server.completer import Found
-    from lsp_server.documents import Document, Place, Range
+    from lsp_server.documents import Document, Edit, Place, Range
     from lsp_server.offers import Item, Target
     from lsp_server.variants import Variant, Variants
 
 NOTICE_PAUSE_MS = 60_000
 """A message of one kind is shown once in so long."""
 _log = logging.getLogger("fimble.lsp")
-
-
-class Why(StrEnum):
-    """Why a request got the answer it got."""
-
-    SERVED = "a suggestion was sent"
-    NOTHING = "the model suggests nothing here"
-    SUPERSEDED = "an edit or a newer request came first"
-    CANCELLED = "the editor cancelled the request"
-    UNKNOWN_DOCUMENT = "the document is not open"
-    TOO_LARGE = "the document is larger than completion.max_document_bytes"
-    DISABLED = "the language is listed in completion.disabled_languages"
-    OUTSIDE = "the position is outside the document"
-    FAILED = "the engine failed"
-
-
-_MISSED = {
-    Why.NOTHING: NotServed.EMPTY,
-    Why.SUPERSEDED: NotServed.CANCELLED,
-    Why.CANCELLED: NotServed.CANCELLED,
-    Why.UNKNOWN_DOCUMENT: NotServed.ERROR,
-    Why.OUTSIDE: NotServed.ERROR,
-    Why.FAILED: NotServed.ERROR,
-    Why.TOO_LARGE: NotServed.OFF,
-    Why.DISABLED: NotServed.OFF,
-}
-_HELD_BACK = frozenset({StopReason.REPETITION.value, StopReason.SUFFIX.value})
-"""The model suggested something, and nothing was left of it."""
-
-
-class Decision(NamedTuple):
-    """The latest answer for a document, for `fimble.explain`."""
-
-    why: Why
-    detail: str = ""
-    cache: str = ""
-    total_ms: float = 0.0
-    backend: str = ""
-    """What answered: `embedded`, `tgi` or `openai`."""
-    model: str = ""
-    trouble: str = ""
-    """Why the embedded engine answers in place of the server, if it does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +108,8 @@ class Session:
         self._decisions: dict[str, Decision] = {}
         self._behind_when_served: dict[str, str] = {}
         self._noticed_ms: dict[str, float] = {}
+        self._lookahead = Lookahead()
+        self._context = ContextSource(variants.context, self.documents, self.folders, clock=clock)
 
     async def warm_up(self) -> None:
         """Bring up the engine, so that the first request need not wait for it."""
@@ -154,12 +117,15 @@ class Session:
             await self._variants.plain.route.warm_up()
         except FimbleError as error:
             self._notice(error)
+        self._context.start(is_trained=self._variants.plain.route.current.takes_snippets)
 
     def opened(self, uri: str, language_id: str, version: int, text: str) -> None:
         """The editor has opened a document."""
         self.closed(uri)
         self.documents.open(uri, language_id, version, text)
+        self._context.opened(uri)
         self._completers[uri] = DocumentCompleters(self._variants.plain, clock=self._clock)
+        self._warm(uri)
 
     def changed(self, uri: str, version: int, changes: Iterable[tuple[Range | None, str]]) -> None:
         """The editor has changed a document."""
@@ -167,17 +133,38 @@ class Session:
         if document is None:
             return
         completed: Place | None = None
+        edits: list[Edit] = []
         for span, text in changes:
             edit = document.replace(span, text, self.documents.encoding)
+            edits.append(edit)
+            self._context.edited(document, edit)
             self._completers[uri].edited(edit, document)
             completed = self.recorder.edited(document, edit)
         document.version = version
-        if completed is not None and self._refusal(document) is None:
-            # What comes after a suggestion is begun before the editor asks for it.
-            completers = self._completers[uri]
-            completers.start(
-                self._asked(document, completed, Trigger.AUTOMATIC, completers.current)
-            )
+        if self._refusal(document) is None:
+            self._look_ahead(document, edits, completed)
+
+    def _look_ahead(self, document: Document, edits: list[Edit], completed: Place | None) -> None:
+        """Begin what the editor is about to ask for."""
+        anticipated = self._lookahead.edited(edits, document)
+        place = completed or anticipated
+        if place is not None:
+            completers = self._completers[document.uri]
+            completers.begin(self._asked(document, place, Trigger.AUTOMATIC, completers.current))
+
+    def focused(self, uri: str) -> None:
+        """The user went to a document: what is around the cursor there is read again."""
+        self.recorder.focused(uri)
+        self._warm(uri)
+
+    def _warm(self, uri: str) -> None:
+        """Let the engine read what is around the cursor before the editor asks, if it is idle."""
+        document = self.documents.get(uri)
+        place = self._lookahead.worked_at(document) if document else None
+        if document is None or place is None or self._refusal(document) is not None:
+            return
+        completers = self._completers[uri]
+        completers.warm(self._asked(document, place, Trigger.AUTOMATIC, completers.current))
 
     def closed(self, uri: str) -> None:
         """The editor has closed a document: its text and all about it is forgotten."""
@@ -185,6 +172,7 @@ class Session:
         if (completer := self._completers.pop(uri, None)) is not None:
             completer.supersede()
             completer.close_live()
+        self._context.closed(uri)
         self.documents.close(uri)
         self._decisions.pop(uri, None)
         self._behind_when_served.pop(uri, None)
@@ -197,6 +185,10 @@ class Session:
         error_kind = ""
         try:
             decision, items = await self._decide(request, asking)
+        except asyncio.CancelledError:
+            if request.uri in self._completers:
+                self._completers[request.uri].abandon()
+            raise
         except PositionError as error:
             decision = Decision(Why.OUTSIDE, str(error))
             items = []
@@ -224,11 +216,13 @@ class Session:
         if decision is None:
             known = self.documents.get(uri) is not None
             return {"why": "nothing was asked yet" if known else Why.UNKNOWN_DOCUMENT.value}
-        return {**decision._asdict(), "why": decision.why.value}
+        about_context = {"context": self._context.explain(uri)}
+        return {**decision._asdict(), "why": decision.why.value, **about_context}
 
     async def close(self) -> None:
         """End the session: resolve what is open, and release the engine."""
         self.recorder.ended()
+        self._context.close()
         for completer in self._completers.values():
             await completer.close()
         await self._variants.close()
@@ -244,12 +238,10 @@ class Session:
         self, request: Request, asking: _Asking, decision: Decision, error_kind: str
     ) -> None:
         """Record a request that got nothing."""
-        reason = _MISSED.get(decision.why)
-        if reason is None:
+        because = missed_because(decision, error_kind)
+        if because is None:
             return
-        detail = error_kind or decision.why.name.lower()
-        if decision.why is Why.NOTHING and decision.detail in _HELD_BACK:
-            reason, detail = NotServed.FILTERED, decision.detail
+        reason, detail = because
         document = self.documents.get(request.uri)
         total_ms = self._clock.monotonic_ms() - asking.started_ms
         missed = Missed(asking.request_id, document, request.trigger, reason, detail, total_ms)
@@ -267,6 +259,7 @@ class Session:
         completer = self._completers[request.uri].of(variant)
         turn = completer.take_turn()
         self.recorder.asked(request.uri, place)
+        self._lookahead.asked(request.uri, place, request.trigger)
         if request.selected is None and (rest := self._rest_on_screen(document, place)):
             item = self._item(request, document, place, rest)
             return Decision(Why.SERVED, cache=CacheHit.TYPED), [item]
@@ -277,7 +270,7 @@ class Session:
         if found is None:
             return Decision(Why.SUPERSEDED), None
         if not found.answered.text.strip():
-            return _decision(Why.NOTHING, found), []
+            return _decision(why_without_text(found.answered.stop_reason), found), []
         item = self._serve(request, target, found, asking)
         return _decision(Why.SERVED, found), [item]
 
@@ -318,11 +311,21 @@ class Session:
     def _asked(self, document: Document, place: Place, trigger: Trigger, variant: Variant) -> Asked:
         path = project_path(document.uri, self.folders)
         budget = variant.settings.window
+        self._context.start(is_trained=variant.route.current.takes_snippets)
+        self._context.prepare(document, place)
+        deletes = self._lookahead.is_deleting(document.uri, place)
         return Asked(
             place,
             trigger,
             around(document, place),
-            lambda: spot_at(document, place, path=path, budget=budget),
+            lambda: spot_at(
+                document,
+                place,
+                path=path,
+                budget=budget,
+                others=self._context.others(document.uri),
+            ),
+            is_deleting=deletes and trigger is Trigger.AUTOMATIC,
         )
 
     def _serve(self, request: Request, target: Target, found: Found, asking: _Asking) -> Item:

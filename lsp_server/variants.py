@@ -70,6 +70,8 @@ class Variants:
         patience_s = engine.failover_after_ms / 1000
         route = Route(backend, spare, clock=clock, patience_s=patience_s)
         self.plain = Variant(settings.completion, route)
+        self.context = settings.context
+        """Code of other files in prompts, whatever the arms are."""
         self._settings = settings
         self._clock = clock
         self._arms = {(e.name, arm.name): arm for e in experiments for arm in e.arms}
@@ -160,9 +162,17 @@ class DocumentCompleters:
         """What answered the latest request."""
         return self._current
 
-    def start(self, asked: Asked) -> None:
-        """Start a generation with what answered the latest request."""
-        self.of(self._current).start(asked)
+    def begin(self, asked: Asked) -> None:
+        """Begin what will be asked, with what answered the latest request."""
+        self.of(self._current).begin(asked)
+
+    def warm(self, asked: Asked) -> None:
+        """Let what answered the latest request read the text around a place."""
+        self.of(self._current).warm(asked)
+
+    def abandon(self) -> None:
+        """The editor has withdrawn its request."""
+        self.of(self._current).abandon()
 
     def edited(self, edit: Edit, document: Document) -> None:
         """Follow an edit."""

@@ -52,7 +52,7 @@ async def start(
     ) -> LspClient:
         client = await start_client(environment)
         clients.append(client)
-        completion = {"debounce_ms": 0, "shown_after_ms": 50}
+        completion = {"debounce_ms": 0, "shown_after_ms": 50, "deadline_ms": 0}
         defaults = {
             "engine": {"tgi_url": tgi.url, "failover": False},
             "completion": completion,

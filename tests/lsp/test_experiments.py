@@ -52,8 +52,8 @@ tgi_url = "{url}"
 
 def options(tgi: TgiScript, level: str = "keys") -> dict[str, object]:
     return {
-        "engine": {"tgi_url": tgi.url},
-        "completion": {"debounce_ms": 0, "shown_after_ms": 50},
+        "engine": {"tgi_url": tgi.url, "failover": False},
+        "completion": {"debounce_ms": 0, "shown_after_ms": 50, "deadline_ms": 0},
         "telemetry": {"level": level},
     }
 

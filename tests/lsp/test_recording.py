@@ -133,7 +133,10 @@ async def test_copilots_notifications_are_believed(
 ) -> None:
     tgi.answer = lambda _: ["😀b", "\n"]
     client = await start(
-        options={"engine": {"tgi_url": tgi.url}, "completion": {"shown_after_ms": 10_000}}
+        options={
+            "engine": {"tgi_url": tgi.url, "failover": False},
+            "completion": {"shown_after_ms": 10_000, "deadline_ms": 0},
+        }
     )
     client.open("x = \n\n")
     [item] = await client.items((0, 4)) or []
@@ -149,7 +152,13 @@ async def test_copilots_notifications_are_believed(
 
 
 async def test_switched_off_nothing_is_written(start: Start, tgi: TgiScript, spool: Path) -> None:
-    client = await start(options={"engine": {"tgi_url": tgi.url}, "telemetry": {"level": "off"}})
+    client = await start(
+        options={
+            "engine": {"tgi_url": tgi.url, "failover": False},
+            "telemetry": {"level": "off"},
+            "completion": {"deadline_ms": 0},
+        }
+    )
     client.open(HEAD)
     assert await client.items((1, 0))
     assert await client.close() == 0
@@ -293,7 +302,12 @@ async def test_a_whole_session_never_imports_the_heavy_packages(
         env={**os.environ, **environment},
     )  # fmt: skip
     client = LspClient(process)
-    await client.initialize(options={"engine": {"tgi_url": tgi.url}})
+    await client.initialize(
+        options={
+            "engine": {"tgi_url": tgi.url, "failover": False},
+            "completion": {"deadline_ms": 0},
+        }
+    )
     client.open(HEAD)
     assert await client.items((1, 0))
     assert await client.close() == 0
@@ -322,7 +336,12 @@ async def test_what_libraries_print_does_not_reach_the_protocol(
         env={**os.environ, **environment},
     )  # fmt: skip
     client = LspClient(process)
-    await client.initialize(options={"engine": {"tgi_url": tgi.url}})
+    await client.initialize(
+        options={
+            "engine": {"tgi_url": tgi.url, "failover": False},
+            "completion": {"deadline_ms": 0},
+        }
+    )
     client.open(HEAD)
     assert await client.items((1, 0))
     assert await client.close() == 0

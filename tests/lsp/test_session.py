@@ -164,7 +164,10 @@ async def test_of_a_burst_of_requests_only_the_last_is_answered(
     start: Start, tgi: TgiScript
 ) -> None:
     client = await start(
-        options={"engine": {"tgi_url": tgi.url}, "completion": {"debounce_ms": 100}}
+        options={
+            "engine": {"tgi_url": tgi.url, "failover": False},
+            "completion": {"debounce_ms": 100, "deadline_ms": 0},
+        }
     )
     client.open("\n")
     answers = []

@@ -45,7 +45,7 @@ async def client(
 ) -> AsyncIterator[LspClient]:
     """A session whose engine ends with the test."""
     client = await start_client({**environment, "FIMBLE_MODEL": str(slow_model)})
-    completion = {"debounce_ms": 0, "max_new_tokens": 200}
+    completion = {"debounce_ms": 0, "max_new_tokens": 200, "deadline_ms": 0}
     await client.initialize(options={"completion": completion, "engine": {"threads": 1}})
     yield client
     await client.kill()
@@ -137,7 +137,7 @@ async def test_the_embedded_engine_answers_while_a_server_does_not_and_events_sa
 ) -> None:
     tgi.refuses = (429, {"error": "Model is overloaded", "error_type": "overloaded"})
     client = await start_client({**environment, "FIMBLE_MODEL": str(slow_model)})
-    completion = {"debounce_ms": 0, "max_new_tokens": 4}
+    completion = {"debounce_ms": 0, "max_new_tokens": 4, "deadline_ms": 0}
     engine = {"tgi_url": tgi.url, "threads": 1, "idle_exit_s": 20}
     await client.initialize(options={"completion": completion, "engine": engine})
     client.open(LONG)

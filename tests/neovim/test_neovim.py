@@ -129,7 +129,7 @@ def editor_with_engine(neovim: Path, tmp_path: Path) -> Iterator[Editor]:
 
 def started(neovim: Path, folder: Path, config: str) -> Iterator[Editor]:
     """Yield a Neovim whose language server has this configuration."""
-    (folder / "fimble.toml").write_text(config)
+    (folder / "fimble.toml").write_text(f"{config}[completion]\ndeadline_ms = 0\n")
     folders = {
         "XDG_CONFIG_HOME": "config",
         "XDG_DATA_HOME": "xdg-data",

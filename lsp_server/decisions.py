@@ -1,0 +1,79 @@
+"""Why a request got the answer it got: for the user who asks, and for the events."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple
+
+from fimble.events import NotServed
+from fimble.stops import StopReason
+
+
+class Why(StrEnum):
+    """Why a request got the answer it got."""
+
+    SERVED = "a suggestion was sent"
+    NOTHING = "the model suggests nothing here"
+    LATE = "the engine took longer than completion.deadline_ms"
+    DELETING = "text was deleted here, and nothing is known for what is left"
+    SUPERSEDED = "an edit or a newer request came first"
+    CANCELLED = "the editor cancelled the request"
+    UNKNOWN_DOCUMENT = "the document is not open"
+    TOO_LARGE = "the document is larger than completion.max_document_bytes"
+    DISABLED = "the language is listed in completion.disabled_languages"
+    OUTSIDE = "the position is outside the document"
+    FAILED = "the engine failed"
+
+
+class Decision(NamedTuple):
+    """The latest answer for a document, for `fimble.explain`."""
+
+    why: Why
+    detail: str = ""
+    cache: str = ""
+    total_ms: float = 0.0
+    backend: str = ""
+    """What answered: `embedded`, `tgi` or `openai`."""
+    model: str = ""
+    trouble: str = ""
+    """Why the embedded engine answers in place of the server, if it does."""
+
+
+_MISSED = {
+    Why.NOTHING: NotServed.EMPTY,
+    Why.LATE: NotServed.ERROR,
+    Why.DELETING: NotServed.OFF,
+    Why.SUPERSEDED: NotServed.CANCELLED,
+    Why.CANCELLED: NotServed.CANCELLED,
+    Why.UNKNOWN_DOCUMENT: NotServed.ERROR,
+    Why.OUTSIDE: NotServed.ERROR,
+    Why.FAILED: NotServed.ERROR,
+    Why.TOO_LARGE: NotServed.OFF,
+    Why.DISABLED: NotServed.OFF,
+}
+_WITHOUT_TEXT = {
+    StopReason.DEADLINE.value: Why.LATE,
+    StopReason.DELETION.value: Why.DELETING,
+}
+_HELD_BACK = frozenset(
+    {StopReason.REPETITION.value, StopReason.SUFFIX.value, StopReason.SYNTAX.value}
+)
+"""The model suggested something, and nothing was left of it."""
+
+
+def why_without_text(stop_reason: str) -> Why:
+    """Return why an answer has no text."""
+    return _WITHOUT_TEXT.get(stop_reason, Why.NOTHING)
+
+
+def missed_because(decision: Decision, error_kind: str) -> tuple[NotServed, str] | None:
+    """Return the reason and the detail of the event for a request that got nothing.
+
+    None where it got something.
+    """
+    reason = _MISSED.get(decision.why)
+    if reason is None:
+        return None
+    if decision.why is Why.NOTHING and decision.detail in _HELD_BACK:
+        return NotServed.FILTERED, decision.detail
+    return reason, error_kind or decision.why.name.lower()

@@ -1,0 +1,372 @@
+"""When the server begins, waits, gives up and goes on: the real session, in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from fimble.engine import EngineInfo, Finish, FinishReason, Query, Token
+from fimble.errors import EngineOverloadedError
+from fimble.events import Opportunity, Served, Trigger
+from fimble.settings import CompletionSettings, EngineSettings, Settings
+from fimble.text import Position, PositionEncoding
+from lsp_server.backend import Backend
+from lsp_server.documents import Documents, Range
+from lsp_server.pace import Pace
+from lsp_server.recorder import Recorder
+from lsp_server.session import Client, Request, Session
+from lsp_server.variants import Variants
+from tests.stand_ins.editor_sessions import Collected
+from tests.stand_ins.virtual_time import LoopClock, run_virtually
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Awaitable, Callable
+
+URI = "file:///p/a.py"
+BODY = ["    a = 1", "\n", "    b = 2", "\n", "    return a", "\n\n\n", "x"]
+
+
+class SlowEngine:
+    """An engine that takes its time, and notes what became of each query."""
+
+    def __init__(self) -> None:
+        self.tokens = ["done", "\n"]
+        self.read_ms = 300.0
+        self.token_ms = 20.0
+        self.error: EngineOverloadedError | None = None
+        self.queries: list[Query] = []
+        self.num_closed_early = 0
+
+    async def info(self) -> EngineInfo:
+        return EngineInfo("slow", "0123456789abcdef", 4000, 4096, "fimble")
+
+    async def stream(self, query: Query) -> AsyncGenerator[Token | Finish]:
+        self.queries.append(query)
+        is_whole = False
+        tokens = list(self.tokens)
+        try:
+            await asyncio.sleep(self.read_ms / 1000)
+            if self.error is not None:
+                raise self.error
+            for number, text in enumerate(tokens[: query.max_new_tokens]):
+                yield Token(number, text, -0.5)
+                await asyncio.sleep(self.token_ms / 1000)
+            is_whole = True
+            yield Finish(FinishReason.END_TOKEN, 10, 0, len(tokens))
+        finally:
+            self.num_closed_early += not is_whole
+
+    async def close(self) -> None:
+        pass
+
+
+class Editor:
+    """One session, its engine, and the one document in it."""
+
+    def __init__(self, **completion: object) -> None:
+        self.clock = LoopClock()
+        self.engine = SlowEngine()
+        backend = Backend(EngineSettings(tgi_url="http://slow", failover=False))
+        backend._engine = self.engine
+        settings = Settings(completion=CompletionSettings(**completion))
+        self.outbox = Collected()
+        documents = Documents(PositionEncoding.UTF32)
+        self.session = Session(
+            Client(name="timed", version="1", encoding=PositionEncoding.UTF32),
+            Variants(settings, backend, clock=self.clock),
+            recorder=Recorder(
+                self.outbox, documents=documents, clock=self.clock, shown_after_ms=250
+            ),
+            editor=self,
+            clock=self.clock,
+        )
+        self.messages: list[str] = []
+
+    def show_error(self, message: str) -> None:
+        self.messages.append(message)
+
+    def open(self, text: str) -> None:
+        self.session.opened(URI, "python", 1, text)
+
+    def write(self, place: tuple[int, int], text: str) -> None:
+        at = Position(*place)
+        self.session.changed(URI, 2, [(Range(at, at), text)])
+
+    def delete(self, place: tuple[int, int], count: int = 1) -> None:
+        span = Range(Position(*place), Position(place[0], place[1] + count))
+        self.session.changed(URI, 2, [(span, "")])
+
+    async def ask(
+        self, place: tuple[int, int], trigger: Trigger = Trigger.AUTOMATIC
+    ) -> tuple[str | None, float]:
+        """Return what is suggested (None for null) and after how many milliseconds."""
+        started_ms = self.clock.monotonic_ms()
+        items = await self.session.complete(
+            Request(uri=URI, position=Position(*place), trigger=trigger)
+        )
+        text = None if items is None else "".join(i.insert_text[len(i.replaced) :] for i in items)
+        return text, round(self.clock.monotonic_ms() - started_ms)
+
+    @property
+    def why(self) -> str:
+        return str(self.session.explain(URI)["why"])
+
+
+def timed(test: Callable[[Editor], Awaitable[None]], **completion: object) -> None:
+    """Run a test in virtual time."""
+
+    async def run() -> None:
+        editor = Editor(**completion)
+        await test(editor)
+        await editor.session.close()
+
+    run_virtually(run())
+
+
+def test_at_the_deadline_the_complete_lines_are_shown_and_the_rest_comes_next() -> None:
+    async def test(editor: Editor) -> None:
+        editor.engine.tokens = BODY
+        editor.engine.token_ms = 100
+        editor.open("def f():\n")
+        assert await editor.ask((1, 0)) == ("    a = 1\n    b = 2", 750)
+        editor.write((1, 0), "    a = 1\n    b = 2")
+        assert await editor.ask((2, 9)) == ("\n    return a", 50)
+        assert len(editor.engine.queries) == 1
+        [first, second] = [e for e in editor.outbox.events if isinstance(e, Served)]
+        assert (first.stop_reason, second.stop_reason) == ("deadline", "block")
+
+    timed(test, deadline_ms=750)
+
+
+def test_nothing_is_shown_at_the_deadline_where_no_line_is_complete_and_later_it_is_known() -> None:
+    async def test(editor: Editor) -> None:
+        editor.engine.read_ms = 5000
+        editor.open("x = \n")
+        assert await editor.ask((0, 4)) == ("", 400)
+        assert editor.why == "the engine took longer than completion.deadline_ms"
+        await asyncio.sleep(5)
+        assert await editor.ask((0, 4)) == ("done", 0)
+        assert len(editor.engine.queries) == 1
+        [missed] = [e for e in editor.outbox.events if isinstance(e, Opportunity)]
+        assert (missed.reason, missed.detail) == ("error", "late")
+
+    timed(test, deadline_ms=400, debounce_ms=0)
+
+
+def test_an_engine_that_hangs_for_an_hour_never_keeps_the_editor_longer_than_the_deadline() -> None:
+    async def test(editor: Editor) -> None:
+        editor.engine.read_ms = 3_600_000
+        editor.open("x = \n")
+        for column in range(4, 14):
+            assert await editor.ask((0, column)) == ("", 500)
+            editor.write((0, column), "y")
+        await asyncio.sleep(31)
+        assert editor.engine.num_closed_early == len(editor.engine.queries)
+
+    timed(test, deadline_ms=500)
+
+
+def test_a_withdrawn_request_frees_the_engine_unless_somebody_goes_on() -> None:
+    async def test(editor: Editor) -> None:
+        editor.engine.read_ms = 2000
+        editor.open("x = \n")
+        asking = asyncio.create_task(editor.ask((0, 4)))
+        await asyncio.sleep(0.2)
+        asking.cancel()
+        await asyncio.sleep(0.29)
+        assert editor.engine.num_closed_early == 0
+        await asyncio.sleep(0.02)
+        assert editor.engine.num_closed_early == 1
+
+        editor.engine.tokens = ["abc", "\n"]
+        asking = asyncio.create_task(editor.ask((0, 4)))
+        await asyncio.sleep(1.9)
+        asking.cancel()
+        await asyncio.sleep(0.05)
+        editor.write((0, 4), "a")  # the key that withdrew it is what the engine will say
+        await asyncio.sleep(0.2)
+        assert await editor.ask((0, 5)) == ("bc", 0)
+        assert len(editor.engine.queries) == 2
+
+    timed(test, debounce_ms=0)
+
+
+def test_who_deletes_is_asked_nothing_but_told_what_is_known() -> None:
+    async def test(editor: Editor) -> None:
+        editor.open("x = \n")
+        assert (await editor.ask((0, 4)))[0] == "done"
+        editor.write((0, 4), "q")
+        await editor.ask((0, 5))
+        editor.delete((0, 4))
+        assert await editor.ask((0, 4)) == ("done", 0)
+        editor.delete((0, 3))
+        num_queries = len(editor.engine.queries)
+        assert await editor.ask((0, 3)) == ("", 0)
+        assert editor.why == "text was deleted here, and nothing is known for what is left"
+        assert len(editor.engine.queries) == num_queries
+        assert (await editor.ask((0, 3), Trigger.INVOKED))[0] == "done"
+        editor.delete((0, 0), 3)
+        assert (await editor.ask((0, 0)))[0] == "done"  # an empty line is a new beginning
+
+    timed(test, debounce_ms=0)
+
+
+def test_a_setting_asks_behind_deletions_too() -> None:
+    async def test(editor: Editor) -> None:
+        editor.open("x = 1\n")
+        editor.delete((0, 4))
+        assert (await editor.ask((0, 4)))[0] == "done"
+
+    timed(test, after_deletion=True)
+
+
+def test_the_first_key_on_a_line_begins_what_the_editor_asks_for_later() -> None:
+    async def test(editor: Editor) -> None:
+        editor.open("x = \n\ny = \n")
+        assert await editor.ask((0, 4)) == ("done", 420)  # the pause, reading, two tokens
+        editor.write((2, 4), "z")
+        await asyncio.sleep(0.2)  # as Neovim waits
+        assert await editor.ask((2, 5)) == ("done", 120)
+        editor.write((2, 5), "w")  # the same line: no beginning
+        await asyncio.sleep(0.2)
+        assert len(editor.engine.queries) == 2
+        editor.write((2, 6), "\n")
+        await asyncio.sleep(0.6)
+        assert await editor.ask((3, 0)) == ("done", 0)
+
+    timed(test)
+
+
+def test_an_editor_that_never_asks_by_itself_causes_no_work() -> None:
+    async def test(editor: Editor) -> None:
+        editor.open("\n" * 30)
+        editor.write((1, 0), "a")
+        await editor.ask((1, 1), Trigger.INVOKED)
+        for line in range(2, 9):
+            editor.write((line, 0), "a")
+            await asyncio.sleep(1)
+        assert len(editor.engine.queries) == 1
+        await editor.ask((9, 0))
+        for line in range(10, 20):
+            editor.write((line, 0), "a")
+            await asyncio.sleep(1)
+        assert len(editor.engine.queries) == 2 + 4  # and then it gave up
+
+    timed(test)
+
+
+def test_several_edits_at_once_and_long_ones_begin_nothing() -> None:
+    async def test(editor: Editor) -> None:
+        editor.open("\n" * 9)
+        await editor.ask((0, 0))
+        at = Position(3, 0)
+        editor.session.changed(URI, 2, [(Range(at, at), "a"), (Range(at, at), "b")])
+        editor.write((4, 0), "pasted text")
+        editor.session.changed(URI, 3, [(None, "all of it\n" * 9)])
+        editor.session.changed(URI, 4, [])
+        await asyncio.sleep(1)
+        assert len(editor.engine.queries) == 1
+
+    timed(test)
+
+
+def test_a_document_that_gets_the_focus_is_read_again_and_a_request_comes_first() -> None:
+    async def test(editor: Editor) -> None:
+        editor.open("x = \n")
+        editor.session.focused(URI)
+        await asyncio.sleep(1)
+        assert editor.engine.queries == []  # nobody knows where the cursor is
+        await editor.ask((0, 4))
+        editor.session.opened(URI, "python", 1, "y = 2\n")  # the text is another one
+        await asyncio.sleep(0.1)
+        assert [q.max_new_tokens for q in editor.engine.queries] == [64, 1]
+        assert editor.engine.num_closed_early == 1  # the first, whose line was complete
+        await editor.ask((0, 4), Trigger.INVOKED)
+        assert editor.engine.num_closed_early == 3  # the reading made way
+        num_queries = len(editor.engine.queries)
+        editor.session.focused(URI)
+        editor.session.focused("file:///unknown")
+        await asyncio.sleep(1)
+        assert len(editor.engine.queries) == num_queries  # the answer there is known
+
+    timed(test)
+
+
+def test_a_warm_up_that_fails_is_not_told() -> None:
+    async def test(editor: Editor) -> None:
+        editor.open("x = \n")
+        await editor.ask((0, 4))
+        editor.engine.error = EngineOverloadedError("not now")
+        editor.session.opened(URI, "python", 1, "y = \n")
+        await asyncio.sleep(1)
+        assert len(editor.engine.queries) > 1
+        assert editor.messages == []
+        editor.engine.error = None
+        assert (await editor.ask((0, 4)))[0] == "done"
+
+    timed(test)
+
+
+def test_a_fast_engine_is_asked_at_once_and_a_slow_one_after_a_pause() -> None:
+    async def test(editor: Editor) -> None:
+        editor.open("x = \n")
+        for char, engine_ms, expected in (("y", 40.0, 60.0), ("z", 1000.0, 1120.0)):
+            editor.engine.read_ms = engine_ms
+            took = 0.0
+            for number in range(30):
+                column = 4 + number
+                editor.write((0, column), char)
+                took = (await editor.ask((0, column + 1)))[1]
+                await asyncio.sleep(0.15)
+            assert took == expected
+            editor.session.changed(URI, 2, [(None, "x = \n")])
+
+    timed(test)
+
+
+def test_an_explicit_request_and_a_line_start_do_not_wait() -> None:
+    async def test(editor: Editor) -> None:
+        editor.open("x = \n    \n")
+        assert await editor.ask((0, 4), Trigger.INVOKED) == ("done", 320)
+        assert await editor.ask((1, 4)) == ("done", 340)
+        assert await editor.ask((0, 1)) == ("done", 5320)
+
+    timed(test, debounce_ms=5000, deadline_ms=0)
+
+
+def test_a_pause_is_as_long_as_an_answer_would_be_late() -> None:
+    pace = Pace()
+    assert pace.pause_ms(100, 0) == 100  # nothing is known
+    for now_ms in range(0, 2000, 200):
+        pace.typed(now_ms)
+    pace.typed(1801)  # the same key
+    pace.typed(9000)  # after thinking
+    assert pace.interval_ms == 200
+    pace.answered(120)
+    assert pace.pause_ms(100, 9000) == 0
+    pace.given_up(100)
+    assert pace.answer_ms == 120
+    for _ in range(50):
+        pace.given_up(260)
+    assert round(pace.pause_ms(100, 9000)) == 60
+    assert round(pace.pause_ms(100, 9050)) == 10
+    assert pace.pause_ms(100, 9200) == 0
+    for _ in range(50):
+        pace.answered(900)
+    assert pace.pause_ms(100, 9000) == 100
+
+
+def test_a_suggestion_that_breaks_the_code_is_cut_back_or_withheld_and_recorded() -> None:
+    async def test(editor: Editor) -> None:
+        editor.engine.tokens = ["    a = 1", "\n", "    return )", "\n\n\n", "x"]
+        editor.open("def f():\n\n\ny = 2\n")
+        assert (await editor.ask((1, 0)))[0] == "    a = 1"
+        editor.engine.tokens = ["3 +)", "\n"]
+        assert (await editor.ask((3, 4)))[0] == ""
+        assert editor.session.explain(URI)["detail"] == "syntax"
+        [served] = [e for e in editor.outbox.events if isinstance(e, Served)]
+        [missed] = [e for e in editor.outbox.events if isinstance(e, Opportunity)]
+        assert served.stop_reason == "syntax"
+        assert (missed.reason, missed.detail) == ("filtered", "syntax")
+
+    timed(test)
