@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fimble.languages import by_path
-from fimble.snippets.project import MAX_FILE_BYTES, Around, ProjectIndex
+from fimble.snippets.around import Around
+from fimble.snippets.project import MAX_FILE_BYTES, ProjectIndex
 from fimble.text import decode_source, to_lf
 
 if TYPE_CHECKING:

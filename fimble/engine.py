@@ -66,6 +66,8 @@ class EngineInfo(NamedTuple):
     max_total_tokens: int
     fim_format: str
     """Name in `fimble.fim.FORMATS`; empty where the engine does not say."""
+    context: tuple[str, ...] = ()
+    """`Manifest.context`; empty where the engine does not say."""
 
 
 class Engine(Protocol):

@@ -58,6 +58,11 @@ class Snippet:
     path: str
     text: str
 
+    @property
+    def size_bytes(self) -> int:
+        """How much of a budget it takes: its path and text as UTF-8."""
+        return len(f"{self.path}\n{self.text}".encode("utf-8", "surrogatepass"))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FimFormat:

@@ -21,6 +21,8 @@ MANIFEST_NAME = "manifest.json"
 TOKENIZER_NAME = "tokenizer.json"
 ONNX_NAME = "model.onnx"
 FORMAT_VERSION = 1
+SNIPPETS = "snippets"
+"""Of `Manifest.context`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +66,9 @@ class Manifest:
     licence: str
     """SPDX expression for the weights."""
     files: dict[str, FileEntry]
+    context: tuple[str, ...] = ()
+    """What prompts may hold besides the file: `snippets` of other files, where it was trained with
+    them."""
     parent: str = ""
     """Digest of the model this one was tuned from; empty for one trained from scratch."""
     recipe_sha256: str = ""
@@ -76,6 +81,8 @@ class Manifest:
             raise ConfigError(
                 f"format_version is {self.format_version}; this release reads {FORMAT_VERSION}"
             )
+        if unknown := sorted(set(self.context) - {SNIPPETS}):
+            raise ConfigError(f"context is {', '.join(unknown)}; allowed is {SNIPPETS}")
         if self.fim_format not in FORMATS:
             raise ConfigError(
                 f"fim_format is {self.fim_format!r}; allowed are {', '.join(FORMATS)}"

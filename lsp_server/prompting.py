@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from fimble.engine import Query
@@ -16,12 +16,24 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fimble.context import Window, WindowBudget
-    from fimble.fim import FimFormat
+    from fimble.fim import FimFormat, Snippet
     from fimble.languages import Language
     from lsp_server.documents import Document, Place
 
 SITE_CHARS = 8192
 """Text on each side of the cursor that decides where a completion ends."""
+
+
+class Others(NamedTuple):
+    """Code of other files that a prompt may hold."""
+
+    snippets: tuple[Snippet, ...]
+    """The most important last."""
+    is_forced: bool
+    """Whether the user wants them in prompts whatever the model was trained with."""
+
+
+NO_OTHERS = Others((), is_forced=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,9 +47,18 @@ class Spot:
     path: str
     """Path of the file within its project, with slashes."""
     site: Site
+    others: Others = NO_OTHERS
+    """Code of other files."""
 
 
-def spot_at(document: Document, place: Place, *, path: str, budget: WindowBudget) -> Spot:
+def spot_at(
+    document: Document,
+    place: Place,
+    *,
+    path: str,
+    budget: WindowBudget,
+    others: Others = NO_OTHERS,
+) -> Spot:
     """Return what a completion at `place` needs to know."""
     language = language_of(document)
     site = Site.at(document.tail(place, SITE_CHARS), document.after(place, SITE_CHARS), language)
@@ -46,6 +67,7 @@ def spot_at(document: Document, place: Place, *, path: str, budget: WindowBudget
         suffix=document.after(place, budget.suffix_bytes + 1),
         path=path,
         site=site,
+        others=others,
     )
 
 
@@ -56,9 +78,18 @@ def around(document: Document, place: Place) -> Around:
     )
 
 
-def query_for(spot: Spot, around: Window, fim_format: FimFormat, max_new_tokens: int) -> Query:
+def query_for(
+    spot: Spot,
+    around: Window,
+    fim_format: FimFormat,
+    max_new_tokens: int,
+    *,
+    snippets: Sequence[Snippet] = (),
+) -> Query:
     """Return the query for a spot, in the order that the model family serves."""
-    parts = fim_format.prompt(prefix=around.prefix, suffix=around.suffix, path=spot.path)
+    parts = fim_format.prompt(
+        prefix=around.prefix, suffix=around.suffix, path=spot.path, snippets=snippets
+    )
     return Query(parts=parts, max_new_tokens=max_new_tokens)
 
 

@@ -28,13 +28,12 @@ from fimble.snippets.words import encoded, words
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from fimble.snippets.around import Around
     from fimble.snippets.outline import Declaration
     from fimble.snippets.similar import Window
 
 MAX_FILE_BYTES = 100_000
 """A longer file is data or generated, and is not taken in."""
-REGION_LINES = 64
-"""The selection for a place serves the places around it, see `region`."""
 DECLARATION_SHARE = 0.6
 """Share of the budget that declarations may take before windows are looked for."""
 _NEAR_BEFORE_CHARS = 1500
@@ -50,30 +49,9 @@ _MIN_WINDOW_BYTES = 120
 """Room for less is left empty."""
 
 
-class Around(NamedTuple):
-    """A place in a file."""
-
-    path: str
-    """Path of the file within its project, with slashes."""
-    prefix: str
-    """Text before the place, from the file's first character, LF only."""
-    suffix: str
-    """Text behind the place, LF only."""
-    language: str
-    """Our name of the file's language; empty where we know none."""
-
-
 class _File(NamedTuple):
     text: str
     language: str
-
-
-def region(line: int) -> int:
-    """Return the region of a line: while the cursor stays in one, callers keep their selection.
-
-    A prompt whose snippets change has no use for the keys and values that the engine has cached.
-    """
-    return line // REGION_LINES
 
 
 class ProjectIndex:
@@ -156,7 +134,7 @@ class ProjectIndex:
         declared.take(imported, int(budget_bytes * DECLARATION_SHARE))
         rest = budget_bytes - declared.size_bytes
         windows = list(self._windows(around, near, rest))
-        rest -= sum(map(size_of, windows))
+        rest -= sum(each.size_bytes for each in windows)
         if not windows:
             declared.take(imported, rest)
             rest = budget_bytes - declared.size_bytes
@@ -185,7 +163,7 @@ class ProjectIndex:
             snippet = _fitting(window.path, lines, budget_bytes)
             if snippet is not None and snippet.text not in seen:  # files are copied, too
                 seen.add(snippet.text)
-                budget_bytes -= size_of(snippet)
+                budget_bytes -= snippet.size_bytes
                 yield snippet
             if budget_bytes < _MIN_WINDOW_BYTES:
                 return
@@ -209,11 +187,6 @@ def _is_import(line: str) -> bool:
     return line.startswith(_IMPORT_STARTS)
 
 
-def size_of(snippet: Snippet) -> int:
-    """Return how much of a budget a snippet takes, in bytes."""
-    return len(encoded(f"{snippet.path}\n{snippet.text}"))
-
-
 def _merged(chosen: dict[str, list[Window]]) -> list[Window]:
     """Return windows without overlaps: two that overlap are one, as good as the better of them."""
     merged: list[Window] = []
@@ -235,7 +208,7 @@ def _fitting(path: str, lines: list[str], budget_bytes: int) -> Snippet | None:
     while lines:
         text = "\n".join(lines).strip("\n")
         snippet = Snippet(path=path, text=f"{text}\n")
-        if text.strip() and size_of(snippet) <= budget_bytes:
+        if text.strip() and snippet.size_bytes <= budget_bytes:
             return snippet
         lines = lines[: (len(lines) - 1) // BLOCK_LINES * BLOCK_LINES]
     return None

@@ -12,11 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from fimble.settings import ContextUse
-from fimble.snippets.project import Around, region, size_of
-from lsp_server.context.worker import OpenText, Worker
-from lsp_server.context.worker import Place as Wanted
+from fimble.snippets.around import Around, region
 from lsp_server.documents import Place
-from lsp_server.prompting import language_of, path_of, project_path
+from lsp_server.prompting import NO_OTHERS, Others, language_of, path_of, project_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +22,7 @@ if TYPE_CHECKING:
     from fimble.clock import Clock
     from fimble.fim import Snippet
     from fimble.settings import ContextSettings
+    from lsp_server.context.worker import OpenText, Worker
     from lsp_server.documents import Document, Documents, Edit
 
 _START = Place(0, 0)
@@ -84,6 +83,8 @@ class ContextSource:
             return
         if use is ContextUse.AUTO and not is_trained:
             return
+        from lsp_server.context.worker import Worker  # brings the parser along
+
         self._worker = Worker(self._settings, self._clock)
         self._watch()
         self._worker.start()
@@ -133,12 +134,19 @@ class ContextSource:
                 self._chosen[uri] = _Chosen(here, tuple(snippets), num_files)
                 self._asked.pop(uri, None)
 
-        self._worker.select(Wanted(root, around, self._changed_others(uri, root)), done)
+        self._worker.select(root, around, self._changed_others(uri, root), done)
 
     def snippets(self, uri: str) -> tuple[Snippet, ...]:
         """Return what was chosen for a document by now, the most important last."""
         chosen = self._chosen.get(uri)
         return chosen.snippets if chosen is not None else ()
+
+    def others(self, uri: str) -> Others:
+        """Return what was chosen for a document by now, for a prompt."""
+        if self._worker is None:
+            return NO_OTHERS
+        is_forced = self._settings.enabled is ContextUse.ON
+        return Others(self.snippets(uri), is_forced=is_forced)
 
     def explain(self, uri: str) -> dict[str, object]:
         """Return what the user may want to know about the code of other files in prompts."""
@@ -149,7 +157,7 @@ class ContextSource:
             "state": "complete" if self._worker.is_complete else "reading",
             "num_files": self._worker.num_files,
             "num_snippets": len(snippets),
-            "snippet_bytes": sum(map(size_of, snippets)),
+            "snippet_bytes": sum(each.size_bytes for each in snippets),
             "paths": [snippet.path for snippet in snippets],
         }
 
@@ -190,7 +198,7 @@ class ContextSource:
             del self._unsent[other]
             if (language := language_of(document)) is not None:
                 path = project_path(other, self._folders)
-                changed.append(OpenText(path, document.text, language.name))
+                changed.append((path, document.text, language.name))
         return changed
 
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import queue
 import threading
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from fimble.languages import by_path
 from fimble.secrets import holds_secret
-from fimble.snippets.project import Around, ProjectIndex
+from fimble.snippets.project import ProjectIndex
 from fimble.text import decode_source, to_lf
 from lsp_server.context.walk import is_left_out, source_files
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from fimble.clock import Clock
     from fimble.fim import Snippet
     from fimble.settings import ContextSettings
+    from fimble.snippets.around import Around
 
 RESCAN_S = 300.0
 """Files are looked at again after so long, for changes that no editor told of."""
@@ -32,23 +33,8 @@ MAX_TOTAL_BYTES = 64 << 20
 """Text of one workspace folder that is kept."""
 
 
-class OpenText(NamedTuple):
-    """The text of a document that is open in the editor, which may not be saved."""
-
-    path: str
-    """From the workspace folder, with slashes."""
-    text: str
-    language: str
-
-
-class Place(NamedTuple):
-    """Where code of other files is wanted."""
-
-    root: Path
-    """The workspace folder."""
-    around: Around
-    others: Sequence[OpenText]
-    """Other documents that were changed since they were last sent."""
+OpenText = tuple[str, str, str]
+"""Path from the workspace folder, text, and language of a document that is open in the editor."""
 
 
 class _Folder:
@@ -95,9 +81,10 @@ class _Folder:
 
     def put_open(self, opened: OpenText) -> None:
         """Take in an open document, unless a walk would leave its file out."""
-        if not is_left_out(self.root, opened.path):
-            self.open[opened.path] = None
-            self.index.put(opened.path, to_lf(opened.text), opened.language)
+        path, text, language = opened
+        if not is_left_out(self.root, path):
+            self.open[path] = None
+            self.index.put(path, to_lf(text), language)
 
     def closed(self, path: str) -> None:
         """A document was closed: what is on disk counts again."""
@@ -153,22 +140,30 @@ class Worker:
 
         self._tasks.put(run)
 
-    def select(self, place: Place, done: Callable[[list[Snippet]], None]) -> None:
+    def select(
+        self,
+        root: Path,
+        around: Around,
+        changed: Sequence[OpenText],
+        done: Callable[[list[Snippet]], None],
+    ) -> None:
         """Choose code of other files for a place.
 
         Args:
-            place: The place.
+            root: The workspace folder.
+            around: The place.
+            changed: Other documents that were changed since they were last sent.
             done: Called by the thread with what was chosen, the most important last.
         """
 
         def run() -> None:
-            folder = self._folders.get(place.root)
+            folder = self._folders.get(root)
             if folder is None:
                 done([])
                 return
-            for opened in place.others:
+            for opened in changed:
                 folder.put_open(opened)
-            chosen = folder.index.select(place.around, self._settings.budget_bytes)
+            chosen = folder.index.select(around, self._settings.budget_bytes)
             done([each for each in chosen if not holds_secret(each.text)])
 
         self._tasks.put(run)

@@ -138,6 +138,7 @@ class TgiEngine:
                 max_input_tokens=_integer(table["max_input_tokens"]),
                 max_total_tokens=_integer(table["max_total_tokens"]),
                 fim_format=str(table.get("fim_format") or ""),
+                context=_names(table.get("context")),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise EngineError(f"{error!r} is wrong or missing in /info") from error
@@ -199,6 +200,10 @@ def _finish(event: Mapping[str, object]) -> Finish | None:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise EngineError(f"the last event is not TGI's: {error!r} is wrong or missing") from error
+
+
+def _names(value: object) -> tuple[str, ...]:
+    return tuple(map(str, value)) if isinstance(value, list) else ()
 
 
 def _integer(value: object) -> int:

@@ -52,6 +52,7 @@ def info_body(manifest: Manifest, limits: Limits) -> dict[str, object]:
         "docker_label": None,
         "fimble_version": version("fimble"),
         "fim_format": manifest.fim_format,
+        "context": list(manifest.context),
         "model_digest": manifest.digest,
         "takes_segments": True,
     }

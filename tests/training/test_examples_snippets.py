@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fimble.fim import FimOrder, Mark, infill_prompt
-from fimble.snippets.project import Around, ProjectIndex
+from fimble.snippets.around import Around
+from fimble.snippets.project import ProjectIndex
 from training.examples.build import (
     END_ID,
     MARK_IDS,

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from fimble.snippets.project import Around, ProjectIndex
+from fimble.snippets.around import Around
+from fimble.snippets.project import ProjectIndex
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -8,14 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fimble.fim import Snippet
-from fimble.snippets.project import (
-    MAX_FILE_BYTES,
-    REGION_LINES,
-    Around,
-    ProjectIndex,
-    region,
-    size_of,
-)
+from fimble.snippets.around import REGION_LINES, Around, region
+from fimble.snippets.project import MAX_FILE_BYTES, ProjectIndex
 from fimble.snippets.similar import BLOCK_LINES, SimilarText
 from fimble.snippets.words import word, words
 
@@ -154,7 +148,7 @@ def test_a_selection_fits_and_depends_on_the_files_alone(
 ) -> None:
     place = around(prefix, suffix)
     found = put(ProjectIndex(), files).select(place, budget)
-    assert sum(map(size_of, found)) <= budget
+    assert sum(each.size_bytes for each in found) <= budget
     assert all(snippet.path in files and snippet.path != "main.py" for snippet in found)
     other = put(ProjectIndex(), {"gone.py": SIMILAR, "shop.py": "from a import b\n"})
     chance = random.Random(seed)
