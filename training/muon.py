@@ -24,6 +24,7 @@ class StackedMuon(torch.optim.Muon):
     """`torch.optim.Muon` with Nesterov's momentum and the original adjustment of learning rates."""
 
     @torch.no_grad()
+    # pyrefly: ignore[missing-override-decorator] - typing has it from Python 3.12 on
     def step(self, closure: Callable[[], float] | None = None) -> float | None:
         """Take one step.
 

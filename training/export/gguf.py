@@ -50,7 +50,10 @@ _OTHER_NAMES = {
     FINAL_NORM: "output_norm.weight",
     HEAD: "output.weight",
 }
-_PRE_BY_SPLIT = {(SPLIT_PATTERN,): "qwen2", (DIGIT_PATTERN,): "superbpe"}
+_PRE_BY_SPLIT: dict[tuple[str, ...], str] = {
+    (SPLIT_PATTERN,): "qwen2",
+    (DIGIT_PATTERN,): "superbpe",
+}
 """How text is split before merging, and llama.cpp's name for that (`src/llama-vocab.cpp`)."""
 
 
