@@ -162,7 +162,7 @@ class Run:
             self._measure()
             self.learner.save_model(folder)
             self.tokenizer.save(str(folder / "tokenizer.json"))
-            write_origin(folder, self.record, self.recipe.corpus, self.scores)
+            write_origin(folder, self.record, self.recipe, self.scores)
         self.devices.barrier()
         return folder
 

@@ -41,6 +41,8 @@ class Origin:
     """Name in `fimble.fim.FORMATS`."""
     fim_order: FimOrder = FimOrder.SPM
     """Order to serve."""
+    context: tuple[str, ...] = ()
+    """What prompts may hold besides the file, see `fimble.manifest.Manifest`."""
     parent: str = ""
     """Digest of the model this one was tuned from."""
     recipe_sha256: str = ""
