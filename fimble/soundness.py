@@ -7,10 +7,13 @@ block or of a call is no error.
 
 from __future__ import annotations
 
+import re
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from tree_sitter import Parser, Point
 
+from fimble.blocks import closes_block
 from fimble.languages import grammar
 from fimble.nesting import CODE, OPENERS, scan
 
@@ -23,6 +26,9 @@ if TYPE_CHECKING:
 
 NEAR_CHARS = 4096
 """Text on each side of the cursor that is parsed."""
+_UNINDENTED = re.compile(r"^[^\s#].*\n?", re.MULTILINE)
+_NUM_BELOW = 3
+"""So many unindented lines below may belong to the cursor's: a decorator's function, its brace."""
 _CLOSER = {"(": ")", "[": "]", "{": "}"}
 
 
@@ -97,15 +103,22 @@ class Soundness:
 
 
 def _lines_of(site: Site) -> _Lines:
+    """Return the lines around the cursor's, from one that begins something to another one."""
     near = site.prefix[-NEAR_CHARS:]
-    if len(near) < len(site.prefix):  # a piece of a line would be an error of ours
-        near = near[near.find("\n") + 1 :] if "\n" in near else near
     line = near.rfind("\n") + 1
-    after = site.suffix[:NEAR_CHARS]
-    if len(after) < len(site.suffix):
-        after = after[: after.rfind("\n") + 1]
-    rest, _, below = after.partition("\n")
-    return _Lines(near[:line], near[line:], rest, below)
+    above = reversed(list(_UNINDENTED.finditer(near, 0, line)))
+    starts = (m.start() for m in above if _begins(m.group(), site))
+    rest, _, below = site.suffix[:NEAR_CHARS].partition("\n")
+    ends = (m.start() for m in _UNINDENTED.finditer(below) if _begins(m.group(), site))
+    start, end = next(starts, 0), next(islice(ends, _NUM_BELOW, None), len(below))
+    return _Lines(near[start:line], near[line:], rest, below[:end])
+
+
+def _begins(line: str, site: Site) -> bool:
+    """Return whether a line that is not indented begins something new."""
+    words = None if site.language is None else site.language.block_words
+    goes_on = words is not None and words.goes_on.match(line) is not None
+    return not goes_on and not closes_block(line, site.language)
 
 
 def _touches(error: Node, first: int, end: int) -> bool:

@@ -243,12 +243,13 @@ async def test_a_cancelled_request_is_answered_and_its_stream_goes_on(
 async def test_typing_along_is_answered_from_the_screen_and_back_again_from_the_cache(
     start: Start, tgi: TgiScript
 ) -> None:
+    tgi.answer = lambda _: ["    result", " + b", "\n"]
     client = await start()
     client.open("x = \n")
     [first] = await client.items((0, 4)) or []
     client.type((0, 4), "    r")
     [rest] = await client.items((0, 9)) or []
-    assert rest["insertText"] == "x =     return a + b"
+    assert rest["insertText"] == "x =     result + b"
     assert rest["command"] == first["command"]
     assert (await client.explain())["cache"] == "typed"
     tgi.answer = lambda _: ["other", "\n"]
@@ -256,7 +257,7 @@ async def test_typing_along_is_answered_from_the_screen_and_back_again_from_the_
     assert texts(await client.items((0, 10))) == ["x =     rzother"]
     client.change(((0, 9), (0, 10), ""))
     [again] = await client.items((0, 9)) or []
-    assert again["insertText"] == "x =     return a + b"
+    assert again["insertText"] == "x =     result + b"
     assert again["command"] != first["command"]
     assert (await client.explain())["cache"] == "cache"
     assert len(tgi.prompts) == 2
