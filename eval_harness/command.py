@@ -19,6 +19,7 @@ from eval_harness.results import read_run
 from eval_harness.run import run as do_run
 from eval_harness.suites import repository
 from eval_harness.suites.draw import Draw
+from eval_harness.suites.neighbours import with_neighbours
 from eval_harness.suites.registry import open_suite, suite_names
 from fimble.errors import InputError
 
@@ -77,6 +78,12 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--source", default="", help="repository, folder or package that `repository` draws from"
+    )
+    parser.add_argument(
+        "--context",
+        choices=("on", "off"),
+        default="off",
+        help="put code of the project's other files into prompts, as the server does",
     )
     parser.add_argument(
         "--per-language", type=int, metavar="N", help="ask only so many problems of each language"
@@ -155,6 +162,8 @@ def _suite(name: str, arguments: argparse.Namespace, per_language: int | None) -
         draw=draw,
         corpus=arguments.corpus,
     )
+    if arguments.context == "on":
+        suite = with_neighbours(suite)
     is_drawn = name == repository.NAME  # it has drawn so many by itself
     return sample(suite, per_language, arguments.seed) if per_language and not is_drawn else suite
 

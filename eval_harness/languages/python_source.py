@@ -11,8 +11,6 @@ import re
 import types
 from typing import TYPE_CHECKING, NamedTuple
 
-from eval_harness.languages.python_calls import certain_calls
-
 if TYPE_CHECKING:
     from eval_harness.problem import Problem
 
@@ -34,8 +32,6 @@ class Examination(NamedTuple):
     """Definitions that the prompt gives in whole: the tests use these, not the candidate's."""
     remote: tuple[str, ...]
     """Names that the tests take from the candidate."""
-    certain: tuple[bytes, ...] = ()
-    """The calls that the tests make first, whatever is answered, as `marshal` writes them."""
 
 
 @functools.lru_cache(maxsize=4096)
@@ -53,8 +49,7 @@ def examination_of(problem: Problem) -> Examination:
     built_in = _BUILT_IN - {problem.entry_point}  # an answer may be called `sum`
     open_names = set(names.read - names.bound - built_in)
     if open_names <= {problem.entry_point}:
-        remote = tuple(open_names)
-        return Examination(tests, marshal.dumps(code), "", remote, certain_calls(tests, remote))
+        return Examination(tests, marshal.dumps(code), "", tuple(open_names))
     given = _given(problem)
     trusted: list[ast.stmt] = []
     remote_names: set[str] = set()
@@ -71,9 +66,7 @@ def examination_of(problem: Problem) -> Examination:
             open_names |= used.read - used.bound - built_in
     trusted.sort(key=lambda node: node.lineno)
     source = "\n".join(map(ast.unparse, trusted))
-    remote = tuple(sorted(remote_names))
-    packed = marshal.dumps(code)
-    return Examination(tests, packed, source, remote, certain_calls(tests, remote))
+    return Examination(tests, marshal.dumps(code), source, tuple(sorted(remote_names)))
 
 
 def _given(problem: Problem) -> dict[str, ast.stmt]:

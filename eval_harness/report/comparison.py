@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from eval_harness.statistics.paired import Difference, difference
 from eval_harness.statistics.scores import ALL, problem_score
 
 if TYPE_CHECKING:
+    from eval_harness.problem import Problem
     from eval_harness.results import Result, Run
 
 PASSES = "pass@1"
@@ -40,12 +42,17 @@ def pairs_of(first: Run, second: Run) -> list[Pair]:
     for result in first.results:
         other = others.get((result.asked.suite, result.problem.key))
         # Of another draw or another version of the data, it is not the same problem.
-        if other is None or other.problem != result.problem or result.asked.known_bad:
+        if other is None or not _is_same(other.problem, result.problem) or result.asked.known_bad:
             continue
         scores = problem_score(result), problem_score(other)
         if scores[0] is not None and scores[1] is not None:
             found.append(Pair(result, other, scores[0], scores[1]))
     return found
+
+
+def _is_same(one: Problem, other: Problem) -> bool:
+    """Return whether two problems ask the same; code of other files may help with one of them."""
+    return replace(one, context=()) == replace(other, context=())
 
 
 def compare(first: Run, second: Run) -> list[Comparison]:

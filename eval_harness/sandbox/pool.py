@@ -54,6 +54,7 @@ class _Slot:
             "may_use_namespaces": launch.may_use_namespaces,
             "is_own_file_system": launch.is_own_file_system,
             "max_landlock_abi": launch.max_landlock_abi,
+            "core": _core(index),
             "uid": _uid(index) if os.geteuid() == 0 else None,
             "group": descriptors,
         }
@@ -297,6 +298,12 @@ def _check(answers: Answers) -> None:
     said = answers.worker.meta
     if said["error"] and not said["ended"] and not said["was_out_of_memory"]:
         raise SandboxError(f"the sandbox failed: {said['error']}")
+
+
+def _core(index: int) -> int:
+    """Return where the processes stay that take turns with each other: nobody then wakes a core."""
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [0]
+    return cores[index % len(cores)]
 
 
 def _uid(index: int) -> int:

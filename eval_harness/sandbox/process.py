@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _START_S = 30.0
 _GRACE_S = 30.0
 """What a worker may take beyond a job's own limit before we give it up."""
+_CHUNK_BYTES = 1 << 16
 _KEPT_BYTES = 2000
 """Of what a worker or a resident process writes to standard error."""
 
@@ -71,6 +72,8 @@ class WorkerProcess:
         self._output = self._process.stdout.fileno()
         self._errors = self._process.stderr
         self._line = bytearray()
+        self._frames = bytearray()
+        """What the worker has said and nobody has asked for yet."""
         self._said = b""
         try:
             self.holds: dict[str, Any] = self._read(time.monotonic() + _START_S).meta["holds"]
@@ -160,17 +163,17 @@ class WorkerProcess:
 
     def _read(self, deadline_s: float) -> frames.Frame:
         def read_exactly(size: int) -> bytes:
-            parts: list[bytes] = []
-            while size:
+            while len(self._frames) < size:
                 wait_s = max(0.0, deadline_s - time.monotonic())
                 if not select.select([self._output], [], [], wait_s)[0]:
                     raise SandboxError("the sandbox's worker does not answer")
-                part = os.read(self._output, min(size, 1 << 20))
+                part = os.read(self._output, max(_CHUNK_BYTES, size - len(self._frames)))
                 if not part:
                     raise frames.EndOfStreamError
-                parts.append(part)
-                size -= len(part)
-            return b"".join(parts)
+                self._frames += part
+            data = bytes(self._frames[:size])
+            del self._frames[:size]
+            return data
 
         try:
             return frames.read(read_exactly)

@@ -22,7 +22,7 @@ import warnings
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from eval_harness.sandbox.inside import frames, kernel, restrict
+from eval_harness.sandbox.inside import entering, frames, kernel, restrict
 from eval_harness.sandbox.inside.candidate import FILE
 from eval_harness.sandbox.inside.link import Link, LinkClosedError
 from eval_harness.sandbox.inside.remote import Calls
@@ -62,7 +62,9 @@ def start(isolation: Isolation, rules: int | None, limits: dict[str, Any]) -> Ex
                 if fd not in kept and fd != rules:
                     _close(fd)
             own = {**limits, "cpu_s": _FOREVER_S, "address_space_bytes": _ADDRESS_SPACE_BYTES}
-            restrict.enter(restrict.plan(isolation, own, (sys.base_prefix,)), rules)
+            plan = restrict.plan(isolation, own, (sys.base_prefix,))
+            entering.prepare(plan)
+            entering.enter(plan, rules)
             _serve(theirs, body_from, answer_to)
         finally:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -75,24 +77,32 @@ class Examiner:
 
     def __init__(self, pid: int, end: socket.socket) -> None:
         self.pid = pid
-        self.end = end
+        self._is_ended = False
+        self.worker_end = end
         """Jobs are announced there, and reports come from there."""
 
     def begin(self, link: socket.socket) -> None:
         """Have it read the next job and judge the candidate at the other end of the link."""
-        socket.send_fds(self.end, [b"?"], [link.fileno()])
+        socket.send_fds(self.worker_end, [b"?"], [link.fileno()])
+
+    def end(self) -> None:
+        """End it."""
+        if not self._is_ended:
+            self._is_ended = True
+            with suppress(ProcessLookupError, ChildProcessError):
+                os.kill(self.pid, signal.SIGKILL)
+                os.waitpid(self.pid, 0)
 
     def close(self) -> None:
-        """End it."""
-        with suppress(ProcessLookupError, ChildProcessError):
-            os.kill(self.pid, signal.SIGKILL)
-            os.waitpid(self.pid, 0)
-        self.end.close()
+        """End it, and what is between it and the worker."""
+        self.end()
+        self.worker_end.close()
 
 
 def _serve(worker: socket.socket, body_from: int, answer_to: int) -> NoReturn:
     compiled: dict[str, types.CodeType] = {}
     last: list[int] = []
+    warnings.simplefilter("ignore")
     while True:
         _, links, _, _ = socket.recv_fds(worker, 1, 1)
         if not links:
@@ -121,9 +131,8 @@ def _packed(found: dict[str, Any]) -> bytes:
 def _judge(link: Link, frame: frames.Frame, compiled: dict[str, types.CodeType]) -> dict[str, Any]:
     """Return `verdict` (passed, wrong, compile_error, memory, gone) and `detail`."""
     body = frame.meta
-    calls = Calls(link, frame.blobs[1:])
+    calls = Calls(link)
     random.seed(_SEED)  # tests that draw draw the same every time
-    warnings.simplefilter("ignore")
     try:
         # Compiling runs nothing of it; here all that it needs is in memory already.
         program = compile(body["candidate"], FILE, "exec", dont_inherit=True)

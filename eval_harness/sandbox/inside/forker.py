@@ -1,29 +1,29 @@
-"""The process that candidates are forked from: it does nothing else, so that forks stay cheap.
-
-After a fork, every page that either side writes to is copied. The worker writes to hundreds while
-it watches a job; this process to a few. Its forks are the worker's children, not its own.
-"""
+"""The worker's side of the process that candidates are forked from (`origin`)."""
 
 from __future__ import annotations
 
+import json
 import marshal
 import os
 import signal
 import socket
 import struct
+import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
-from eval_harness.sandbox.inside import kernel
-from eval_harness.sandbox.inside.restrict import Plan
+from eval_harness.sandbox.inside import kernel, origin
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    Become = Callable[[Plan, int, int], NoReturn]
+    from eval_harness.sandbox.inside.entering import Plan
+    from eval_harness.sandbox.inside.restrict import Isolation
 
 _PID = struct.Struct("=i")
-_MAX_PLAN_BYTES = 1 << 12
+_ROOT = os.path.abspath(__file__).removesuffix("/eval_harness/sandbox/inside/forker.py")
+_START = (
+    f"import sys; sys.path.append({_ROOT!r}); "
+    "from eval_harness.sandbox.inside.origin import main; main(sys.argv[1])"
+)
 
 
 class ForkerGoneError(Exception):
@@ -31,36 +31,45 @@ class ForkerGoneError(Exception):
 
 
 class Forker:
-    """The worker's side."""
+    """Starts candidates."""
 
-    def __init__(self, become: Become, flags: int, score_file: Callable[[], int | None]) -> None:
-        """Start it.
+    def __init__(self, isolation: Isolation, rules: int | None) -> None:
+        """Start the process that forks.
 
         Args:
-            become: What its forks do, with their plan, their link and the end of their output.
-            flags: Namespaces of its forks.
-            score_file: Opens what sets a process's rank among those to be killed.
+            isolation: What the worker offers.
+            rules: Landlock's, for its forks.
         """
+        self.output, output_end = os.pipe()
+        """What candidates print; nobody reads it: it is only counted."""
         self._end, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        flags = kernel.CLONE_PARENT | (kernel.CLONE_NEWPID if isolation.has_namespaces else 0)
         self.pid = kernel.clone()
         if self.pid == 0:
             try:
-                kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
-                self._end.close()
-                _serve(theirs, become, flags | kernel.CLONE_PARENT, score_file())
+                # Of the worker's streams it keeps the one for complaints.
+                os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
+                os.dup2(output_end, 1)
+                for fd in (theirs.fileno(), *(() if rules is None else (rules,))):
+                    os.set_inheritable(fd, True)  # noqa: FBT003 - takes no names
+                told = json.dumps((isolation.folder, theirs.fileno(), rules, flags))
+                python = (sys.executable, "-s", "-P", "-S", "-B", "-c", _START, told)
+                environment = {**os.environ, origin.BIND_NOW: "1"}
+                os.execve(python[0], python, environment)  # noqa: S606 - no shell on purpose
             finally:
                 os._exit(1)
         theirs.close()
+        os.close(output_end)
+        self._is_ended = False
         self._plan: Plan | None = None
         self._plan_text = b""
 
-    def fork(self, plan: Plan, link: int, output: int) -> int:
+    def fork(self, plan: Plan, link: int) -> int:
         """Return the process of a new candidate.
 
         Args:
             plan: What it gives up.
             link: Its end of the connection with the examiner.
-            output: Where its output goes.
 
         Raises:
             ForkerGoneError: It does not answer.
@@ -68,7 +77,7 @@ class Forker:
         if plan is not self._plan:
             self._plan, self._plan_text = plan, marshal.dumps(tuple(plan))
         try:
-            socket.send_fds(self._end, [self._plan_text], [link, output])
+            socket.send_fds(self._end, [self._plan_text], [link])
             answer = self._end.recv(_PID.size)
         except OSError as error:
             raise ForkerGoneError from error
@@ -76,28 +85,16 @@ class Forker:
             raise ForkerGoneError
         return int(_PID.unpack(answer)[0])
 
-    def close(self) -> None:
+    def end(self) -> None:
         """End it."""
-        with suppress(ProcessLookupError, ChildProcessError):
-            os.kill(self.pid, signal.SIGKILL)
-            os.waitpid(self.pid, 0)
+        if not self._is_ended:
+            self._is_ended = True
+            with suppress(ProcessLookupError, ChildProcessError):
+                os.kill(self.pid, signal.SIGKILL)
+                os.waitpid(self.pid, 0)
+
+    def close(self) -> None:
+        """End it, and give up what its forks have printed."""
+        self.end()
         self._end.close()
-
-
-def _serve(end: socket.socket, become: Become, flags: int, score_file: int | None) -> NoReturn:
-    known = b""
-    plan: Plan | None = None
-    while True:
-        text, (link, output), _, _ = socket.recv_fds(end, _MAX_PLAN_BYTES, 2)
-        if plan is None or text != known:
-            plan, known = Plan._make(marshal.loads(text)), text  # noqa: S302 - from us
-        if score_file is not None:
-            os.pwrite(score_file, b"1000", 0)
-        pid = kernel.clone(flags)
-        if pid == 0:
-            become(plan, link, output)
-        if score_file is not None:
-            os.pwrite(score_file, b"0", 0)
-        os.close(link)
-        os.close(output)
-        end.send(_PID.pack(pid))
+        os.close(self.output)

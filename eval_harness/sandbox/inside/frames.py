@@ -38,7 +38,7 @@ def read(read_exactly: Callable[[int], bytes]) -> Frame:
         EndOfStreamError: There is none, or it breaks off.
     """
     text_bytes, blob_bytes = _LENGTHS.unpack(read_exactly(_LENGTHS.size))
-    meta = json.loads(read_exactly(text_bytes))
+    meta = json.loads(read_exactly(text_bytes).decode())
     joined = read_exactly(blob_bytes) if blob_bytes else b""
     blobs: list[bytes] = []
     start = 0

@@ -12,7 +12,7 @@ import os
 import signal
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-from eval_harness.sandbox.inside import folder, frames, kernel, landlock, restrict
+from eval_harness.sandbox.inside import entering, folder, frames, kernel, landlock, restrict
 
 if TYPE_CHECKING:
     import socket
@@ -93,7 +93,8 @@ def start(
                 readable=what["readable"], writable=(isolation.folder,)
             )
             isolation.landlock.allow_own_facts(rules)
-        restrict.enter(plan, rules)
+        entering.prepare(plan)
+        entering.enter(plan, rules)
         restrict.reset_signals()
         kernel.close_from(3)
     except BaseException as error:  # noqa: BLE001 - the edge of a process

@@ -23,7 +23,7 @@ _CLONE, _CAPSET, _PRCTL, SECCOMP = (_OWN[name] for name in ("clone", "capset", "
 _CLOSE_RANGE = 436
 LANDLOCK_CREATE_RULESET = 444
 LANDLOCK_ADD_RULE = 445
-LANDLOCK_RESTRICT_SELF = 446
+_LANDLOCK_RESTRICT_SELF = 446
 
 CLONE_PARENT = 0x00008000
 CLONE_NEWPID = 0x20000000
@@ -84,6 +84,17 @@ def prctl(option: int, value: int = 0, second: int = 0) -> None:
         OSError: The kernel refused.
     """
     syscall(_PRCTL, option, value, second)
+
+
+def restrict_self(rules: int) -> None:
+    """Put this process, and all that it starts, under rules of Landlock; there is no way back.
+
+    It needs `no new privileges`.
+
+    Raises:
+        OSError: The kernel refused.
+    """
+    syscall(_LANDLOCK_RESTRICT_SELF, rules)
 
 
 def clone(flags: int = 0) -> int:

@@ -141,15 +141,6 @@ def scope_signals() -> None:
     """
     attributes = _Attributes(0, 0, _SCOPE_SIGNALS)
     rules = _create(attributes, ctypes.sizeof(attributes))
-    restrict_self(rules)
-    os.close(rules)
-
-
-def restrict_self(rules: int) -> None:
-    """Put this process, and all that it starts, under a rule set; there is no way back.
-
-    Raises:
-        OSError: The kernel refused.
-    """
     kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
-    kernel.syscall(kernel.LANDLOCK_RESTRICT_SELF, rules)
+    kernel.restrict_self(rules)
+    os.close(rules)

@@ -7,14 +7,16 @@ of their subclasses cross as what they hold. What is no data crosses as a number
 
 from __future__ import annotations
 
+import importlib
 import json
-from datetime import date, datetime, time, timedelta
-from decimal import Decimal
-from fractions import Fraction
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import ModuleType
+
+    Encoder = tuple[type, str, Any]
 
 _AS_THEY_ARE = frozenset({str, bool, float, type(None)})
 _WHOLE = slice(None)
@@ -79,9 +81,10 @@ def encode(value: Any, name_of: Callable[[object], int]) -> Any:
         return [encode(item, name_of) for item in value]
     if kind is type and value in _TYPES:
         return {_TAG: "type", "v": value.__name__}
-    for base, tag, write in _ENCODERS:
-        if isinstance(value, base):
-            return write(value, tag, name_of)
+    for encoders in (_ENCODERS, _encoders_of_imported):
+        for base, tag, write in encoders if isinstance(encoders, tuple) else encoders():
+            if isinstance(value, base):
+                return write(value, tag, name_of)
     return {_TAG: "object", "v": name_of(value)}
 
 
@@ -146,9 +149,8 @@ def _stamp(value: Any, tag: str, name_of: Callable[[object], int]) -> dict[str, 
     return {_TAG: tag, "v": type(value).isoformat(value)}
 
 
-# In this order: a datetime is a date. Each writes by the base's own methods, not by those of a
-# subclass.
-_ENCODERS: tuple[tuple[type, str, Any], ...] = (
+# Each writes by the base's own methods, not by those of a subclass.
+_ENCODERS: tuple[Encoder, ...] = (
     (tuple, "tuple", lambda v, t, n: _items(tuple.__iter__(v), t, n)),
     (dict, "dict", _pairs),
     (set, "set", lambda v, t, n: _items(set.__iter__(v), t, n)),
@@ -162,13 +164,56 @@ _ENCODERS: tuple[tuple[type, str, Any], ...] = (
     (bytearray, "bytearray", lambda v, t, _n: {_TAG: t, "v": bytearray.hex(v)}),
     (range, "range", lambda v, t, _n: {_TAG: t, "v": [v.start, v.stop, v.step]}),
     (_KEYS, "keys", lambda v, t, n: _items(list(v), t, n)),
-    (Decimal, "decimal", lambda v, t, _n: {_TAG: t, "v": Decimal.__str__(v)}),
-    (Fraction, "fraction", lambda v, t, _n: {_TAG: t, "v": [hex(v.numerator), hex(v.denominator)]}),
-    (datetime, "datetime", _stamp),
-    (date, "date", lambda v, t, _n: {_TAG: t, "v": date.isoformat(v)}),
-    (time, "time", _stamp),
-    (timedelta, "timedelta", lambda v, t, _n: {_TAG: t, "v": [v.days, v.seconds, v.microseconds]}),
 )
+
+
+def _encoders_of_decimal(module: ModuleType) -> tuple[Encoder, ...]:
+    base = module.Decimal
+    return ((base, "decimal", lambda v, t, _n: {_TAG: t, "v": base.__str__(v)}),)
+
+
+def _encoders_of_fractions(module: ModuleType) -> tuple[Encoder, ...]:
+    def write(value: Any, tag: str, _: object) -> dict[str, Any]:
+        return {_TAG: tag, "v": [hex(value.numerator), hex(value.denominator)]}
+
+    return ((module.Fraction, "fraction", write),)
+
+
+def _encoders_of_datetime(module: ModuleType) -> tuple[Encoder, ...]:
+    def write_days(value: Any, tag: str, _: object) -> dict[str, Any]:
+        return {_TAG: tag, "v": module.date.isoformat(value)}
+
+    def write_span(value: Any, tag: str, _: object) -> dict[str, Any]:
+        return {_TAG: tag, "v": [value.days, value.seconds, value.microseconds]}
+
+    return (
+        (module.datetime, "datetime", _stamp),  # goes first: it is a date, too
+        (module.date, "date", write_days),
+        (module.time, "time", _stamp),
+        (module.timedelta, "timedelta", write_span),
+    )
+
+
+_LATE: dict[str, Callable[[ModuleType], tuple[Encoder, ...]]] = {
+    "decimal": _encoders_of_decimal,
+    "fractions": _encoders_of_fractions,
+    "datetime": _encoders_of_datetime,
+}
+"""By module: who has not imported it has no such values, and need not pay for it."""
+
+
+def _encoders_of_imported() -> list[Encoder]:
+    found: list[Encoder] = []
+    for name, encoders_of in _LATE.items():
+        module = sys.modules.get(name)
+        if module is not None:
+            found += encoders_of(module)
+    return found
+
+
+def _made_by(module: str, name: str) -> Any:
+    """Return what makes a value of a class that is imported only now."""
+    return getattr(importlib.import_module(module), name)
 
 
 _TYPES = frozenset(
@@ -189,10 +234,10 @@ _DECODERS: dict[str, Callable[[Any, Callable[[int], object]], Any]] = {
     "bytearray": lambda v, _n: bytearray.fromhex(v),
     "range": lambda v, _n: range(*v),
     "keys": lambda v, n: dict.fromkeys([decode(item, n) for item in v]).keys(),
-    "decimal": lambda v, _n: Decimal(v),
-    "fraction": lambda v, _n: Fraction(int(v[0], 16), int(v[1], 16)),
-    "datetime": lambda v, _n: datetime.fromisoformat(v),
-    "date": lambda v, _n: date.fromisoformat(v),
-    "time": lambda v, _n: time.fromisoformat(v),
-    "timedelta": lambda v, _n: timedelta(*v),
+    "decimal": lambda v, _n: _made_by("decimal", "Decimal")(v),
+    "fraction": lambda v, _n: _made_by("fractions", "Fraction")(int(v[0], 16), int(v[1], 16)),
+    "datetime": lambda v, _n: _made_by("datetime", "datetime").fromisoformat(v),
+    "date": lambda v, _n: _made_by("datetime", "date").fromisoformat(v),
+    "time": lambda v, _n: _made_by("datetime", "time").fromisoformat(v),
+    "timedelta": lambda v, _n: _made_by("datetime", "timedelta")(*v),
 }

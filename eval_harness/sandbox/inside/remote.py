@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import builtins
 import marshal
-from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from eval_harness.sandbox.inside import plain
@@ -31,17 +30,8 @@ class CandidateError(Exception):
 class Calls:
     """Calls of the candidate's functions, one at a time."""
 
-    def __init__(self, link: Link, certain: list[bytes]) -> None:
-        """Speak over a link.
-
-        Args:
-            link: To the candidate.
-            certain: The calls that the tests make first, whatever is answered, as `marshal` writes
-                them: sent at once, so that the candidate need not wait for each.
-        """
+    def __init__(self, link: Link) -> None:
         self._link = link
-        self._ahead = deque(certain)
-        """Calls that were sent and that the tests have not made yet."""
         self._given: list[Callable[..., object]] = []
         """Functions of the tests that the candidate may call."""
         self.broken: dict[str, Any] | None = None
@@ -62,16 +52,10 @@ class Calls:
         try:
             if bytearray in map(type, args):
                 raise ValueError  # noqa: TRY301 - `marshal` would make bytes of it
-            message = marshal.dumps((target, args, kwargs), 2)
+            message = b"m" + marshal.dumps((target, args, kwargs), 2)
         except ValueError:
-            self._forget_ahead()
-            self._link.send(b"j" + plain.dumps([target, list(args), kwargs], self._name_of))
-        else:
-            if self._ahead and self._ahead[0] == message:
-                self._ahead.popleft()
-            else:
-                self._forget_ahead()
-                self._link.send(b"m" + message)
+            message = b"j" + plain.dumps([target, list(args), kwargs], self._name_of)
+        self._link.send(message)
         value, after = self.wait()
         if type(after) is list and len(after) == len(args):
             for old, new in zip(args, after, strict=True):
@@ -79,14 +63,8 @@ class Calls:
         return value
 
     def begin(self, program: bytes) -> None:
-        """Send the program and the calls that follow in any case."""
-        self._link.send(program, *(b"m" + message for message in self._ahead))
-
-    def _forget_ahead(self) -> None:
-        """Drop the answers to calls that the tests did not make after all."""
-        while self._ahead:
-            self._ahead.popleft()
-            self._receive()
+        """Send the program."""
+        self._link.send(program)
 
     def wait(self) -> tuple[Any, Any]:
         """Return the next answer, a value and the arguments after the call."""

@@ -1,4 +1,4 @@
-"""How a process of a job gives up everything but its folder."""
+"""What a process of a job may keep: its folder, and little else (`entering` does it)."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import resource
 import signal
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from eval_harness.sandbox.inside import kernel, landlock, seccomp
+from eval_harness.sandbox.inside import kernel
+from eval_harness.sandbox.inside.entering import Plan
+from eval_harness.sandbox.inside.landlock import Rules
 
 _OPEN_FILES = 1024
 _STACK_BYTES = 8 << 20
@@ -38,24 +40,11 @@ class Isolation:
     """Jobs get a namespace of processes each."""
     uid: int | None = None
     """A user that only jobs of this worker run as; None: they run as the worker's user."""
-    landlock: landlock.Rules | None = None
+    landlock: Rules | None = None
     are_signals_scoped: bool = False
     """The worker may signal nothing but its jobs: `kill(-1)` there ends all of them at once."""
     is_counted_by_group: bool = False
     """A control group limits memory and processes."""
-
-
-class Plan(NamedTuple):
-    """What a process will give up; made before it is forked, as that is cheaper."""
-
-    limits: tuple[tuple[int, tuple[int, int]], ...]
-    """For `setrlimit`."""
-    is_restricted: bool
-    uid: int | None
-    capabilities: int
-    landlock_abi: int
-    is_among_others: bool
-    """It runs as a user who has other processes within its sight."""
 
 
 def plan(isolation: Isolation, limits: dict[str, Any], readable: Sequence[str]) -> Plan:
@@ -68,8 +57,11 @@ def plan(isolation: Isolation, limits: dict[str, Any], readable: Sequence[str]) 
     """
     rules = isolation.landlock
     is_hidden = isolation.uid is not None and not all(map(is_open_to_all, readable))
+    wanted = dict(_resource_limits(isolation, limits))
+    own = {resource.RLIMIT_CPU, *([resource.RLIMIT_NPROC] if isolation.uid is None else [])}
     return Plan(
-        limits=tuple(_resource_limits(isolation, limits)),
+        limits=tuple((kind, pair) for kind, pair in wanted.items() if kind not in own),
+        own_limits=tuple((kind, pair) for kind, pair in wanted.items() if kind in own),
         is_restricted=isolation.is_restricted,
         uid=isolation.uid,
         # Toolchains in the home of root; Landlock still holds.
@@ -77,38 +69,6 @@ def plan(isolation: Isolation, limits: dict[str, Any], readable: Sequence[str]) 
         landlock_abi=rules.abi if rules else 0,
         is_among_others=isolation.uid is None and not isolation.has_namespaces,
     )
-
-
-def enter(plan: Plan, rules: int | None) -> None:
-    """Restrict this process; what it starts later is under the same rules.
-
-    Args:
-        plan: What to give up.
-        rules: Descriptor of the Landlock rules, None where there are none.
-
-    Raises:
-        OSError: The kernel refused: the job must not run.
-    """
-    os.umask(0o077)
-    for kind, pair in plan.limits:
-        resource.setrlimit(kind, pair)
-    if not plan.is_restricted:
-        return
-    if rules is not None:
-        landlock.restrict_self(rules)
-    uid = plan.uid
-    if uid is not None:
-        if plan.capabilities:
-            kernel.prctl(kernel.PR_SET_KEEPCAPS, 1)
-        os.setgroups([])
-        os.setresgid(uid, uid, uid)
-        os.setresuid(uid, uid, uid)
-    kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
-    kernel.drop_capabilities(plan.capabilities)
-    if plan.is_among_others:
-        own_pid = os.getpid()
-        program = seccomp.same_user_filter(own_pid=own_pid, landlock_abi=plan.landlock_abi)
-        seccomp.install(program)
 
 
 @functools.cache
@@ -119,20 +79,6 @@ def is_open_to_all(path: str) -> bool:
         return all(os.stat(folder).st_mode & 0o001 for folder in folders)
     except OSError:
         return True
-
-
-def score_file() -> int | None:
-    """Open what sets a process's rank among those to be killed; None where it is set for good."""
-    if os.geteuid() != 0:
-        return None
-    fd = os.open("/proc/self/oom_score_adj", os.O_RDWR | os.O_CLOEXEC)
-    try:
-        os.pwrite(fd, b"1", 0)
-        os.pwrite(fd, b"0", 0)
-    except OSError:
-        os.close(fd)
-        return None
-    return fd
 
 
 def reset_signals() -> None:

@@ -19,13 +19,13 @@ from contextlib import suppress
 from typing import Any, NoReturn
 
 from eval_harness.sandbox.inside import (
+    entering,
     folder,
     frames,
     keeper,
     kernel,
     landlock,
     processes,
-    restrict,
     seccomp,
     zygote,
 )
@@ -47,7 +47,7 @@ class Worker:
     """What holds here, found out once."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
-        self._score_file = restrict.score_file()
+        self._score_file = entering.score_file()
         kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
         kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -60,6 +60,7 @@ class Worker:
         self._told_cpu_ms = 0.0
         self._counted_ms = 0.0
         self._zygote: zygote.Zygote | None = None
+        self._core: int = settings["core"]
         self.is_own_file_system: bool = settings["is_own_file_system"]
         if is_restricted:
             seccomp.install(seccomp.base_filter())
@@ -118,15 +119,13 @@ class Worker:
             end_rest(self.isolation, frozenset())
             folder.empty(self.isolation.folder)
             raise
-        finally:
-            for fd in watch.output_ends:
-                os.close(fd)
         wall_ms = (time.monotonic() - watch.started_s) * 1000
         folder.empty(self.isolation.folder)
         self._counted_ms = self._cpu_ms()
         self._answer(watch, wall_ms, self._counted_ms - cpu_before_ms)
-        if self._zygote and (watch.ended or "exit_code" not in watch.report):
-            self._zygote.end_helpers()
+        is_in_doubt = watch.ended or "exit_code" not in watch.report or not watch.helpers
+        if self._zygote and is_in_doubt:
+            self._zygote.replace_helpers()
             self._counted_ms = self._cpu_ms()
 
     def _begin_program(self, limits: dict[str, Any]) -> Watch:
@@ -139,7 +138,9 @@ class Worker:
                 os.close(fd)
             keeper.keep(self.isolation, limits, keeper.Ends(pipes[0][1], pipes[1][1], theirs))
         theirs.close()
-        return self._watch(pid, limits, pipes, ours)
+        for _, end in pipes:
+            os.close(end)
+        return self._watch(pid, limits, [start for start, _ in pipes], ours)
 
     def _end_program(self, watch: Watch) -> None:
         """End every process of a job, and let its keeper answer if it can."""
@@ -156,21 +157,22 @@ class Worker:
                 watch.report_end.shutdown(socket.SHUT_WR)
             os.waitpid(watch.keeper, 0)
         watch.report_end.close()
+        for fd in watch.output_ends:
+            os.close(fd)
 
     def _begin_python(self, limits: dict[str, Any]) -> Watch:
         """Fork the candidate, and give the examiner the other end of its connection."""
-        self._zygote = self._zygote or zygote.Zygote(self.isolation)
+        self._zygote = self._zygote or zygote.Zygote(self.isolation, self._core)
         examiner, forker = self._zygote.helpers(limits)
         plan = self._zygote.plan(limits)
         helpers = frozenset({examiner.pid, forker.pid})
         used_ms = 0.0 if self.group else processes.usage(list(helpers)).cpu_ms
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        output, output_end = os.pipe()  # nobody reads it: it is only counted
-        pid = forker.fork(plan, theirs.fileno(), output_end)
-        theirs.close()
         examiner.begin(ours)
+        pid = forker.fork(plan, theirs.fileno())
+        theirs.close()
         ours.close()
-        watch = self._watch(pid, limits, [(output, output_end)], examiner.end)
+        watch = self._watch(pid, limits, [forker.output], examiner.worker_end)
         watch.helpers = helpers
         watch.helpers_cpu_ms = used_ms
         return watch
@@ -206,15 +208,13 @@ class Worker:
         self,
         pid: int,
         limits: dict[str, Any],
-        pipes: list[tuple[int, int]],
+        outputs: list[int],
         report_end: socket.socket,
     ) -> Watch:
-        for _, end in pipes:
-            os.close(end)
         return Watch(
             keeper=pid,
             report_end=report_end,
-            output_ends={start: bytearray() for start, _ in pipes},
+            output_ends={start: bytearray() for start in outputs},
             isolation=self.isolation,
             limits=limits,
             group=self.group,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import marshal
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +9,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from eval_harness.languages.python import PythonJudge, make_judge
-from eval_harness.languages.python_source import examination_of
 from eval_harness.problem import Extent, Kind, Problem
 from eval_harness.sandbox.inside import plain
 from eval_harness.suites.registry import open_suite
@@ -273,18 +271,6 @@ def test_one_program_leaves_nothing_for_the_next(judge: PythonJudge) -> None:
     )
     assert judge.judge(problem("assert f('ab') == 2\n"), spoil).state is State.WRONG
     assert judge.judge(problem("assert f('ab') == 2\n"), check).state is State.PASSED
-
-
-def test_certain_calls_are_those_of_straight_code() -> None:
-    tests = (
-        "def check(candidate):\n"
-        "    assert candidate([1], 2) == 3, candidate(0)\n"
-        "    assert abs(candidate(-1) - candidate('é')) < 1\n"
-        "    assert candidate(1) and candidate(2)\n"
-        "    assert candidate(9)\n"
-    )
-    certain = [marshal.loads(each) for each in examination_of(problem(tests)).certain]  # noqa: S302
-    assert certain == [("f", ([1], 2), {}), ("f", (-1,), {}), ("f", ("é",), {})]
 
 
 def test_what_is_not_of_our_making_is_refused() -> None:
