@@ -48,25 +48,54 @@ class AnswerCache:
     def __init__(self, size: int = 128) -> None:
         self._size = size
         self._answers: OrderedDict[tuple[str, str], Answered] = OrderedDict()
+        self._befores: dict[str, list[str]] = {}
+        """Texts before a cursor, by the text behind it: few are worth a closer look."""
 
     def put(self, around: Around, answered: Answered) -> None:
         """Remember the answer for the text around a cursor."""
-        key = (around.before[-BEFORE_CHARS:], around.after)
-        self._answers[key] = answered
-        self._answers.move_to_end(key)
+        before, after = around.before[-BEFORE_CHARS:], around.after
+        if (before, after) not in self._answers:
+            self._befores.setdefault(after, []).append(before)
+        self._answers[before, after] = answered
+        self._answers.move_to_end((before, after))
         if len(self._answers) > self._size:
-            self._answers.popitem(last=False)
+            self._forget(*self._answers.popitem(last=False)[0])
 
     def find(self, around: Around) -> Answered | None:
-        """Return the answer for this text or, for text typed along an answer, its rest."""
-        before, after = around
-        for num_typed in range(min(MAX_TYPED_CHARS, len(before)) + 1):
-            end = len(before) - num_typed
-            found = self._answers.get((before[max(0, end - BEFORE_CHARS) : end], after))
-            if found is None:
-                continue
-            rest = found.text[num_typed:]
-            if found.text.startswith(before[end:]) and (rest or not num_typed):
-                self._answers.move_to_end((before[max(0, end - BEFORE_CHARS) : end], after))
-                return found._replace(text=rest)
+        """Return the answer for this text or, for text typed along an answer, its rest.
+
+        Of several answers that fit, that of the latest place is taken.
+        """
+        best: tuple[int, str] | None = None
+        for before in self._befores.get(around.after, ()):
+            num_typed = self._num_typed(around, before)
+            if num_typed is not None and (best is None or num_typed < best[0]):
+                best = num_typed, before
+        if best is None:
+            return None
+        num_typed, before = best
+        self._answers.move_to_end((before, around.after))
+        found = self._answers[before, around.after]
+        return found._replace(text=found.text[num_typed:])
+
+    def _num_typed(self, around: Around, before: str) -> int | None:
+        """Return how much of an answer was typed since its place; None if anything else was."""
+        now = around.before
+        answer = self._answers[before, around.after].text
+        is_cut = len(before) == BEFORE_CHARS
+        for num_typed in range(min(MAX_TYPED_CHARS, len(now), max(len(answer) - 1, 0)) + 1):
+            end = len(now) - num_typed
+            # What was found must be all that the key of this place would hold.
+            if (
+                (is_cut or end == len(before))
+                and now.endswith(before, 0, end)
+                and answer.startswith(now[end:])
+            ):
+                return num_typed
         return None
+
+    def _forget(self, before: str, after: str) -> None:
+        befores = self._befores[after]
+        befores.remove(before)
+        if not befores:
+            del self._befores[after]
