@@ -77,6 +77,7 @@ class Generation:
         self._route = route
         self._clock = clock
         self._raw = ""
+        self._is_alone = False
         self._soundness: Soundness | None = None
 
     @property
@@ -122,7 +123,8 @@ class Generation:
             self.window = window(self.spot.prefix, self.spot.suffix, budget)
             fim_format = backend.fim_format
             # Where not even the window fits, there is no room for other files.
-            snippets = self._snippets_for(backend) if factor == 1 else ()
+            has_room = factor == 1 and not self._is_alone
+            snippets = self._snippets_for(backend) if has_room else ()
             self.counts.num_snippets = len(snippets)
             self.counts.snippet_bytes = sum(each.size_bytes for each in snippets)
             return query_for_spot(
@@ -136,6 +138,12 @@ class Generation:
                 if (final is not None and not to_the_end) or not self.agrees:
                     break
         return final
+
+    def leave_out_snippets(self) -> bool:
+        """Ask without code of other files from now on; return whether there was any."""
+        had_snippets = self.counts.num_snippets > 0 and not self._is_alone
+        self._is_alone = True
+        return had_snippets
 
     def _snippets_for(self, backend: Backend) -> tuple[Snippet, ...]:
         """Return the code of other files that goes into the prompt for an engine."""
@@ -185,7 +193,9 @@ async def run_within_context(
     *,
     to_the_end: bool = False,
 ) -> Cut | None:
-    """Run a generation, its window halved until the prompt fits the model; `factors` remember that.
+    """Run a generation, its prompt cut until it fits the model; `factors` remember the window.
+
+    Code of other files goes first, then the window is halved.
 
     Raises:
         EngineError: See `Route.stream`.
@@ -195,6 +205,8 @@ async def run_within_context(
         try:
             return await generation.run(limits, factors, to_the_end=to_the_end)
         except PromptTooLongError:
+            if generation.leave_out_snippets():
+                continue
             name = generation.backend.name
             if factors[name] <= SMALLEST_FACTOR:
                 raise

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 _START = Place(0, 0)
 _SUFFIX_CHARS = 8192
-_FEW_FILES = 8
-"""A choice from fewer files is made anew when there are more than these."""
 _DRIVE = re.compile(r"/[A-Za-z]:")
 _IMPORT_LINE = re.compile(r"\s*(?:import|from|use|using|require|include|#\s*include|mod)\b")
 
@@ -40,6 +38,8 @@ class _Chosen(NamedTuple):
     snippets: tuple[Snippet, ...]
     num_files: int
     """Files that were known then."""
+    is_final: bool
+    """Whether these were all there are."""
 
 
 class ContextSource:
@@ -127,11 +127,12 @@ class ContextSource:
             language.name if language else "",
         )
 
-        num_files = self._worker.num_files
+        worker = self._worker
 
         def done(snippets: list[Snippet]) -> None:  # in the thread of the worker
             if self._asked.get(uri) == here:
-                self._chosen[uri] = _Chosen(here, tuple(snippets), num_files)
+                chosen = _Chosen(here, tuple(snippets), worker.num_files, worker.is_complete)
+                self._chosen[uri] = chosen
                 self._asked.pop(uri, None)
 
         self._worker.select(root, around, self._changed_others(uri, root), done)
@@ -172,7 +173,9 @@ class ContextSource:
         known = self._chosen.get(uri)
         if known is None or known.region != here or self._worker is None:
             return False
-        return self._worker.num_files <= max(_FEW_FILES, 2 * known.num_files)
+        if known.is_final:
+            return True
+        return not self._worker.is_complete and self._worker.num_files <= 2 * known.num_files
 
     def _watch(self) -> None:
         roots = tuple(map(_place_of, self._folders))
