@@ -157,6 +157,10 @@ class CompletionSettings:
     """Larger documents get no completions; 0 or more."""
     disabled_languages: tuple[str, ...] = ()
     """LSP language identifiers without completions."""
+    disabled_globs: tuple[str, ...] = ()
+    """Files without completions, in the format of `.gitignore`, from the workspace's root."""
+    in_secret_files: bool = False
+    """Complete also in files whose names say that they may hold secrets, such as `.env`."""
     window: WindowBudget = field(default_factory=WindowBudget)
 
     def __post_init__(self) -> None:

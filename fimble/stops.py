@@ -34,6 +34,7 @@ _MAX_SCANNED_CHARS = 1000
 """Of a line around the cursor, so that minified files cost no more than others."""
 _FULL_LINE = re.compile(r"^[^\n]*\S[^\n]*", re.MULTILINE)
 # Six copies of four characters or more: lists of equal values are seldom so long, loops always are.
+_DANGLING = re.compile(r"(?:\s|[-+*/%&|^=<>.,~!?\\]|(?<!\w)(?:and|or|not|in|is))+$")
 _LOOP = re.compile(r"(\w[^\n]{3,31}?)\1{5}")
 
 
@@ -148,7 +149,7 @@ def cut(text: str, site: Site) -> Cut:
     verdict = _verdict(text, site)
     if verdict is None:
         return Cut(_without_trailing_space(text, site), None)
-    return Cut(_without_trailing_space(text[: verdict.keep], site), verdict.reason)
+    return Cut(_kept(text, verdict, site), verdict.reason)
 
 
 def finish(text: str, site: Site, reason: StopReason) -> Cut:
@@ -165,8 +166,16 @@ def finish(text: str, site: Site, reason: StopReason) -> Cut:
     # The text is complete now, so its last line counts as a whole line too.
     whole = _verdict(f"{text}\n", site) or _last_line(text, site)
     if whole is not None and whole.reason in {StopReason.SUFFIX, StopReason.REPETITION}:
-        text, reason = text[: whole.keep], whole.reason
+        return Cut(_kept(text, whole, site), whole.reason)
     return Cut(_without_trailing_space(text, site), reason)
+
+
+def _kept(text: str, verdict: _Verdict, site: Site) -> str:
+    """Return what a verdict leaves of a text; a loop is not left with `a +` at its end."""
+    kept = text[: verdict.keep]
+    if verdict.reason is StopReason.REPETITION:
+        kept = _DANGLING.sub("", kept)
+    return _without_trailing_space(kept, site)
 
 
 def _verdict(text: str, site: Site) -> _Verdict | None:

@@ -21,6 +21,9 @@ class Why(StrEnum):
     UNKNOWN_DOCUMENT = "the document is not open"
     TOO_LARGE = "the document is larger than completion.max_document_bytes"
     DISABLED = "the language is listed in completion.disabled_languages"
+    GLOB = "the file's name is listed in completion.disabled_globs"
+    IGNORED = "the file's name is listed in the workspace's .fimbleignore"
+    SECRET = "files of this name may hold secrets; completion.in_secret_files allows them"  # noqa: S105 - no password
     OUTSIDE = "the position is outside the document"
     FAILED = "the engine failed"
 
@@ -50,6 +53,9 @@ _MISSED = {
     Why.FAILED: NotServed.ERROR,
     Why.TOO_LARGE: NotServed.OFF,
     Why.DISABLED: NotServed.OFF,
+    Why.GLOB: NotServed.OFF,
+    Why.IGNORED: NotServed.OFF,
+    Why.SECRET: NotServed.OFF,
 }
 _WITHOUT_TEXT = {
     StopReason.DEADLINE.value: Why.LATE,

@@ -212,6 +212,7 @@ def did_change_folders(ls: FimbleServer, params: types.DidChangeWorkspaceFolders
     folders = ls.open_session.folders
     folders[:] = [uri for uri in folders if uri not in removed]
     folders += [folder.uri for folder in params.event.added]
+    ls.in_background(asyncio.create_task(ls.open_session.warm_up()))  # their ignore files
 
 
 async def inline_completion(

@@ -19,6 +19,7 @@ from fimble.text import Position, PositionEncoding
 from lsp_server.completer import Asked
 from lsp_server.context.source import ContextSource
 from lsp_server.decisions import Decision, Why, missed_because, why_without_text
+from lsp_server.exclusions import Exclusions
 from lsp_server.lookahead import Lookahead
 from lsp_server.offers import Selected, item_for, item_with_selected, target_of
 from lsp_server.outcomes import Rest
@@ -100,7 +101,7 @@ class Session:
         self.recorder = recorder
         self.folders = list(client.folders)
         self._client = client
-        self._settings = variants.plain.settings
+        self._exclusions = Exclusions(variants.plain.settings)
         self._variants = variants
         self._editor = editor
         self._clock = clock
@@ -113,6 +114,7 @@ class Session:
 
     async def warm_up(self) -> None:
         """Bring up the engine, so that the first request need not wait for it."""
+        await asyncio.to_thread(self._exclusions.read, tuple(self.folders))
         try:
             await self._variants.plain.route.warm_up()
         except FimbleError as error:
@@ -288,10 +290,7 @@ class Session:
         return document, document.place(request.position, self.documents.encoding)
 
     def _refusal(self, document: Document) -> Why | None:
-        if document.size_bytes > self._settings.max_document_bytes:
-            return Why.TOO_LARGE
-        is_disabled = document.language_id in self._settings.disabled_languages
-        return Why.DISABLED if is_disabled else None
+        return self._exclusions.why(document, self.folders)
 
     def _rest_on_screen(self, document: Document, place: Place) -> Rest | None:
         """Return the rest of the suggestion that the user is typing along."""

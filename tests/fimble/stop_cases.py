@@ -274,7 +274,7 @@ CASES = {
         "python", "", "", "a\nb\na\nb\na\nb\n", "a\nb", REPETITION
     ),
     "a loop within a line is kept once": Case(
-        "python", "x = ", "", "self.self.self.self.self.self.self.", "self.", REPETITION
+        "python", "x = ", "", "self.self.self.self.self.self.self.", "self", REPETITION
     ),
     "a block has at most so many lines": Case(
         "python",

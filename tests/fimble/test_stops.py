@@ -185,3 +185,17 @@ def test_a_huge_document_costs_no_more_than_a_small_one() -> None:
     for _ in range(100):
         assert cut("y = 2\n\nz", huge) == Cut("y = 2", StopReason.BLOCK)
         assert cut("f(b))", minified) == Cut("f(b)", StopReason.SUFFIX)
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("total + total + total + total + total + total + total + ", "total"),
+        ("name, name, name, name, name, name, name, name, ", "name"),
+        ("is_a and is_a and is_a and is_a and is_a and is_a and ", "is_a"),
+        ("f(aaaa)\nf(aaaa)\nf(aaaa)\n", "f(aaaa)"),
+    ],
+)
+def test_a_loop_leaves_no_operator_behind(text: str, kept: str) -> None:
+    site = Site(prefix="x = ", suffix="\n", language=by_name("python"), scope=Scope.SPAN)
+    assert cut(text, site) == Cut(kept, StopReason.REPETITION)
