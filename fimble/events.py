@@ -223,6 +223,10 @@ class Served:
     """0 where we closed the stream before the engine told, which is the usual case."""
     cached_tokens: int
     """0 likewise."""
+    num_snippets: int = 0
+    """Pieces of code of other files in the prompt; 0 where no generation was needed."""
+    snippet_bytes: int = 0
+    """Their size."""
     generated_tokens: int
     num_chars: int
     num_lines: int
@@ -339,7 +343,7 @@ EVENT_KINDS: tuple[type[Event], ...] = (
 )
 NEW_IN_VERSION_2: dict[str, frozenset[str]] = {
     SessionStarted.kind: frozenset({"plugin_version", "level", "user_key", "key_epoch", "team"}),
-    Served.kind: frozenset({"opportunity_id"}),
+    Served.kind: frozenset({"opportunity_id", "num_snippets", "snippet_bytes"}),
     Resolved.kind: frozenset({"accept_kind", "num_accepts"}),
 }
 """Fields that events of version 1 do not have; kinds that it did not have are not listed."""

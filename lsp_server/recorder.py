@@ -293,6 +293,8 @@ def _served(offer: Offer, now_ms: float) -> Served:
         suffix_chars=answered.suffix_chars,
         prompt_tokens=counts.prompt_tokens,
         cached_tokens=counts.cached_tokens,
+        num_snippets=counts.num_snippets,
+        snippet_bytes=counts.snippet_bytes,
         generated_tokens=counts.generated_tokens,
         num_chars=len(text),
         num_lines=text.count("\n") + 1,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.stand_ins.lsp_client import until
+from tests.stand_ins.lsp_client import events_in, until
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -62,8 +62,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 async def test_declarations_of_an_imported_file_stand_before_the_file(
-    start: Callable[..., Awaitable[LspClient]], tgi: TgiScript, folder: Path
+    start: Callable[..., Awaitable[LspClient]], tgi: TgiScript, folder: Path, spool: Path
 ) -> None:
+    tgi.answer = lambda _: ["3", "\n"]
     client, uri = await session(start, tgi, folder, {"enabled": "on"})
     prompt = await asked_until(client, tgi, uri, "class Till")
     assert prompt.startswith(
@@ -77,6 +78,11 @@ async def test_declarations_of_an_imported_file_stand_before_the_file(
         "snippet_bytes": len(f"shop.py\n{OUTLINE}"),
         "paths": ["shop.py"],
     }
+    await client.close()
+    served = [event for event in events_in(spool) if event["ev"] == "served"]
+    found = {(event["num_snippets"], event["snippet_bytes"]) for event in served}
+    assert (1, len(f"shop.py\n{OUTLINE}")) in found
+    assert "shop" not in "".join(map(str, served))  # no code, no paths
 
 
 async def test_a_model_that_does_not_say_that_it_knows_them_gets_none(
