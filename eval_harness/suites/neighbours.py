@@ -31,13 +31,14 @@ def with_neighbours(suite: Suite) -> Suite:
             f"--context on: the problems of suite {suite.name!r} have no other files; those of "
             "`repository`, and of suites that are drawn from one, do"
         )
-    indexes = {name: _index_of(workspace) for name, workspace in suite.workspaces.items()}
+    indexes = {name: index_of(workspace) for name, workspace in suite.workspaces.items()}
     problems = tuple(_asked_with(problem, indexes[problem.project]) for problem in suite.problems)
     digest = hashlib.sha256(f"{suite.digest}/neighbours/{SNIPPET_BYTES}".encode()).hexdigest()
     return dataclasses.replace(suite, problems=problems, digest=digest)
 
 
-def _index_of(workspace: Workspace) -> ProjectIndex:
+def index_of(workspace: Workspace) -> ProjectIndex:
+    """Return an index of all files of a project."""
     index = ProjectIndex()
     for path, text in workspace.files.items():
         if (language := by_path(path)) is not None:

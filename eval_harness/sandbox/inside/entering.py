@@ -27,9 +27,13 @@ class Plan(NamedTuple):
 def prepare(plan: Plan) -> None:
     """Take those restrictions that a process can hand on to its forks and still do its own work.
 
+    Reads what the other restrictions need, too, as they leave nothing to read.
+
     Raises:
         OSError: The kernel refused.
     """
+    if plan.is_among_others:
+        from eval_harness.sandbox.inside import seccomp  # noqa: F401 - for `enter`
     os.umask(0o077)
     for kind, pair in plan.limits:
         resource.setrlimit(kind, pair)
