@@ -12,7 +12,12 @@ from typing import TYPE_CHECKING
 from eval_harness.model_sources import open_model
 from eval_harness.plan import Phase
 from eval_harness.records import ANSWERS, Answer, problems_document, read_problems
-from eval_harness.run_manifest import num_samples_of, prompts_digest, start_or_continue
+from eval_harness.run_manifest import (
+    num_samples_of,
+    prompts_digest,
+    record_marks,
+    start_or_continue,
+)
 from eval_harness.session import Session
 from fimble.errors import (
     EngineOverloadedError,
@@ -60,6 +65,8 @@ async def _run(plan: Plan) -> None:
     if plan.phase is Phase.JUDGE:
         if not (plan.out / ANSWERS).exists():
             raise InputError(f"{plan.out} holds no answers to judge; leave out --only judge")
+        if plan.corpus:
+            _mark(plan)
         with Session(plan, read_problems(plan.out), num_samples_of(plan.out)) as session:
             session.judge_earlier_answers()
             await asyncio.to_thread(session.finish)
@@ -73,6 +80,19 @@ async def _run(plan: Plan) -> None:
             await asyncio.to_thread(session.finish)
     finally:
         await model.close()
+
+
+def _mark(plan: Plan) -> None:
+    """Bring the marks of a run that exists up to what a corpus knows."""
+    marked = {(asked.suite, asked.problem): asked for asked in plan.asked()}
+    known = [(asked.suite, asked.problem) for asked in read_problems(plan.out)]
+    if set(known) != set(marked):
+        raise InputError(
+            f"{plan.out} holds other problems than the suites named here; name them as the command "
+            "did that asked them"
+        )
+    problems = problems_document(marked[each] for each in known)
+    record_marks(plan.out, problems, corpus=plan.corpus)
 
 
 async def _claim(plan: Plan, model: Model) -> None:

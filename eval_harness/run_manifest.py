@@ -110,6 +110,20 @@ def num_samples_of(folder: Path) -> int:
     return int(table["num_samples"])
 
 
+def record_marks(folder: Path, problems: bytes, *, corpus: str) -> None:
+    """Note what a corpus knows of the problems of a run.
+
+    Args:
+        folder: Of the run.
+        problems: New content of `problems.jsonl`: the same problems with other marks.
+        corpus: What the marks were made from.
+    """
+    table = _read(folder / MANIFEST)
+    assert table is not None
+    write_whole(folder / PROBLEMS, problems)
+    write_json(folder / MANIFEST, {**table, "corpus": corpus})
+
+
 def record_judging(folder: Path, judging: Mapping[str, object]) -> None:
     """Note what the answers are judged with."""
     table = _read(folder / MANIFEST)

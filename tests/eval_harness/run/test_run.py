@@ -121,6 +121,13 @@ def test_a_corpus_marks_the_problems_of_a_run_that_exists(
     (corpus / "card.json").write_text(json.dumps({**card, "benchmarks": []}))
     assert run_suite(suite, tgi.url, out, "--corpus", str(corpus)) == 0
     assert "8 problems were not looked for in the training data's" in capsys.readouterr().out
+    (corpus / "card.json").write_text(json.dumps(card))
+    nobody = "http://127.0.0.1:9"
+    assert run_suite(suite, nobody, out, "--only", "judge", "--corpus", str(corpus)) == 0
+    assert "! toy bash: 1 problems stood in the training data's sources" in capsys.readouterr().out
+    fewer = ("--per-language", "2", "--corpus", str(corpus))
+    assert run_suite(suite, nobody, out, "--only", "judge", *fewer) == 2
+    assert "holds other problems than the suites named here" in capsys.readouterr().err
     assert run_suite(suite, tgi.url, out, "--corpus", str(tmp_path / "none")) == 2
     assert "is no corpus of `fimble corpus build`" in capsys.readouterr().err
 
