@@ -21,6 +21,8 @@ _ORDERS = {
     Kind.REQUESTS: "user_key, session_id, at_ms, opportunity_id",
 }
 """Rows that are asked for together lie together."""
+_ROWS_PER_GROUP = {Kind.EVENTS: 122_880, Kind.SESSIONS: 122_880, Kind.REQUESTS: 20_480}
+"""Smaller groups of requests, so that little is read where one user is asked for."""
 
 
 def add_fresh(
@@ -79,7 +81,8 @@ def write_rows(db: duckdb.DuckDBPyConnection, rows: str, path: Path, kind: Kind)
     """Write the rows of a query into a file that survives a power loss; return how many."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     ordered = f"from ({rows}\n) order by {_ORDERS[kind]}"
-    to_file = f"copy ({ordered}) to {quoted(os.fspath(path))} (format parquet, compression zstd)"
+    options = f"format parquet, compression zstd, row_group_size {_ROWS_PER_GROUP[kind]}"
+    to_file = f"copy ({ordered}) to {quoted(os.fspath(path))} ({options})"
     (count,) = db.execute(to_file).fetchone() or (0,)
     with path.open("rb+") as file:
         os.fsync(file.fileno())

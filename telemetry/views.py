@@ -25,14 +25,13 @@ if TYPE_CHECKING:
 
 VIEWS = (
     "sessions",
-    "opportunities",
     "completions",
     "exposures",
     "typing",
     "facts",
     "latency",
 )
-"""Built upon the views `events`, `session_parts` and `requests`, in this order."""
+"""Built upon the views `events`, `session_parts` and `opportunities`, in this order."""
 EARLIEST_MS = 1_577_836_800_000
 """2020-01-01."""
 MAX_AHEAD_MS = 7 * 86_400_000
@@ -114,7 +113,7 @@ def create_views(connection: duckdb.DuckDBPyConnection, sources: Queries) -> Non
     """Create views and metrics."""
     connection.execute(f"create view events as {sources.events}")
     connection.execute(f"create view session_parts as {sources.session_parts}")
-    connection.execute(f"create view requests as {sources.requests}")
+    connection.execute(f"create view opportunities as {sources.requests}")
     for signature, text in MACROS.items():
         connection.execute(f"create macro {signature} as {text}")
     for name in VIEWS:

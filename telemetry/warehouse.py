@@ -32,9 +32,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-FORMAT_VERSION = 2
-READABLE_FORMATS = (1, 2)
-"""The first one had no folded files: the next merge makes them."""
+FORMAT_VERSION = 3
+READABLE_FORMATS = (1, 2, 3)
+"""The first one had no folded files, the second fewer columns: the next merge folds them anew."""
+FIRST_WITH_TOMBSTONES = 2
+"""Older releases would show what is forgotten, so they must not read on."""
 GRACE_MS = 3_600_000
 """Longer than the longest query."""
 LOCK_POLL_S = 0.05
@@ -144,9 +146,10 @@ class Warehouse:
         sync_folder(self.folder)
 
     def unfolded(self, manifest: Manifest) -> list[Path]:
-        """Return the files of events that an older release left unfolded."""
+        """Return the files of events that an older release left unfolded, or folded otherwise."""
         days = (day for _, day in sorted(manifest.days.items()))
-        return [self.path_of(day, Kind.EVENTS) for day in days if not day.sessions]
+        is_old = manifest.format_version < FORMAT_VERSION
+        return [self.path_of(day, Kind.EVENTS) for day in days if is_old or not day.sessions]
 
     def path_of(self, day: DayFile, kind: Kind) -> Path:
         """Return the path of a file of a day."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from datetime import date
 from pathlib import Path
@@ -16,8 +17,6 @@ from telemetry.tables import Format
 from telemetry.texts import quoted
 
 if TYPE_CHECKING:
-    import argparse
-
     from telemetry.warehouse import Warehouse
 
 _LIST_NAMES = ("name", "title", "unit", "better", "means")
@@ -70,6 +69,13 @@ def add_list_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `fimble telemetry metrics`."""
     parser.add_argument("--markdown", action="store_true", help="print the dictionary of the docs")
     add_output(parser)
+
+
+def question_from(words: list[str]) -> Question:
+    """Return the question of a command line, such as `["total_ms", "--by", "day"]`."""
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    return question_of(parser.parse_args(words))
 
 
 def question_of(arguments: argparse.Namespace) -> Question:

@@ -24,7 +24,7 @@ _INTRODUCTION = f"""\
 <!-- Made by `fimble telemetry metrics --markdown > docs/metrics.md`; a test compares. -->
 
 Each metric has one definition: a file in `telemetry/metrics/definitions/`. What its words count of
-a request is told in `telemetry/queries/opportunities.sql` and `facts.sql`. How to ask:
+a request is told in `telemetry/queries/requests.sql` and `facts.sql`. How to ask:
 [telemetry](telemetry.md).
 
 - Asked by any of: {_named(DIMENSIONS)}.

@@ -13,8 +13,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 from scipy.stats import norm, t
 
 from fimble.errors import InputError
@@ -118,17 +120,21 @@ class Spread(NamedTuple):
     is_withheld: bool
 
 
-def ask_ratio(connection: duckdb.DuckDBPyConnection, question: Question) -> list[Value]:
-    """Return the values of a ratio, a row a group."""
+def ask_ratio(
+    connection: duckdb.DuckDBPyConnection, question: Question, *, of_one: bool | None = None
+) -> list[Value]:
+    """Return the values of a ratio, a row a group; arguments as for `sql_of`."""
     width = len(question.by)
-    rows = connection.execute(sql_of(connection, question)).fetchall()
+    rows = connection.execute(sql_of(connection, question, of_one=of_one)).fetchall()
     return [Value(row[:width], *row[width:]) for row in rows]
 
 
-def ask_spread(connection: duckdb.DuckDBPyConnection, question: Question) -> list[Spread]:
-    """Return the percentiles of a metric, a row a group."""
+def ask_spread(
+    connection: duckdb.DuckDBPyConnection, question: Question, *, of_one: bool | None = None
+) -> list[Spread]:
+    """Return the percentiles of a metric, a row a group; arguments as for `sql_of`."""
     width = len(question.by)
-    rows = connection.execute(sql_of(connection, question)).fetchall()
+    rows = connection.execute(sql_of(connection, question, of_one=of_one)).fetchall()
     return [
         Spread(row[:width], row[width], row[width + 1], tuple(row[width + 2 : -1]), row[-1])
         for row in rows
@@ -142,15 +148,18 @@ def is_of_one(connection: duckdb.DuckDBPyConnection) -> bool:
     return row is None or row[0] <= 1
 
 
-def sql_of(connection: duckdb.DuckDBPyConnection, question: Question) -> str:
+def sql_of(
+    connection: duckdb.DuckDBPyConnection, question: Question, *, of_one: bool | None = None
+) -> str:
     """Return the statement that answers a question.
 
     Args:
         connection: Where the views are; asked whether there are several users.
         question: What is asked.
+        of_one: The answer to that, where it is known.
     """
     found = definition(question.metric)
-    of_one = is_of_one(connection)
+    of_one = is_of_one(connection) if of_one is None else of_one
     shape = _ratio if found.is_ratio else _spread
     return shape(
         found,
@@ -165,8 +174,6 @@ def _ratio(found: Definition, question: Question, *, unit: str, withheld: str) -
     keys = ", ".join(question.by)
     first = f"{keys}, " if keys else ""
     form = "double" if HOURS in {found.numerator, found.denominator} else "bigint"
-    quantiles = [float(t.isf((1 - LEVEL) / 2, n)) for n in range(1, _MAX_DEGREES)]
-    quantiles.append(float(norm.isf((1 - LEVEL) / 2)))
     names = ("numerator", "denominator", "value", "low", "high")
     shown = ", ".join(f"case when not is_withheld then {name} end as {name}" for name in names)
     return f"""\
@@ -187,11 +194,18 @@ judged as (
     select *, {withheld} as is_withheld,
         sqrt(greatest(num_sq - 2 * value * num_den + value * value * den_sq, 0)
             * num_users / nullif(num_users - 1, 0)) / nullif(denominator, 0)
-            * ({quantiles!r})[least(num_users - 1, {_MAX_DEGREES})] as reach,
+            * ({list(_quantiles())!r})[least(num_users - 1, {_MAX_DEGREES})] as reach,
         {_bounded("value - reach", found)} as low, {_bounded("value + reach", found)} as high
     from moments
 )
 select {first}num_users, {shown}, is_withheld from judged order by all"""  # noqa: S608 - our own words, and literals by `quoted`
+
+
+@cache
+def _quantiles() -> tuple[float, ...]:
+    """Return those of Student's t by degrees of freedom, from 1 on; the last one is for more."""
+    share = (1 - LEVEL) / 2
+    return (*t.isf(share, np.arange(1, _MAX_DEGREES)).tolist(), float(norm.isf(share)))
 
 
 def _bounded(expression: str, found: Definition) -> str:

@@ -21,7 +21,7 @@ from telemetry.days import retired, write_rows
 from telemetry.segments import read_all_now
 from telemetry.texts import parquet_query
 from telemetry.views import connect, not_forgotten, publish
-from telemetry.warehouse import FORMAT_VERSION, DayFile, Kind, Manifest, Warehouse
+from telemetry.warehouse import FIRST_WITH_TOMBSTONES, DayFile, Kind, Manifest, Warehouse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
@@ -84,7 +84,7 @@ def forget(
         now_ms = clock.wall_ms()
         manifest = replace(
             manifest,
-            format_version=FORMAT_VERSION,
+            format_version=max(manifest.format_version, FIRST_WITH_TOMBSTONES),
             generation=manifest.generation + 1,
             forgotten=manifest.forgotten | {digest_of(name): now_ms for name in sessions},
             forgotten_users=manifest.forgotten_users

@@ -4,6 +4,11 @@
 -- An editor's word about an outcome counts more than an inference. A completion whose end was not
 -- recorded (yet) is `unresolved`, never rejected. Each kind of event comes once at most, so `min`
 -- takes its only value, whatever the order.
+-- What metrics count most is told here, so that they need not read what it follows from:
+-- is_taken: accepted, whole or in part.
+-- is_seen: on screen for 750 ms or more, so that it could be read, or taken.
+-- kept_chars: characters of an accepted text that stand after ten minutes; where the document was
+-- closed before, at the last look. Null where nobody looked.
 with folded as (
     select
         session_id,
@@ -152,6 +157,10 @@ select
     kept_rate_end,
     kept_chars_end,
     kept_lines_end,
-    kept_age_end_ms
+    kept_age_end_ms,
+    coalesce(outcome in ('accepted', 'accepted_part'), false) as is_taken,
+    is_shown and (is_taken or coalesce(resolved.visible_ms >= 750, false)) as is_seen,
+    coalesce(kept_chars_600s, kept_chars_end, kept_chars_300s, kept_chars_120s, kept_chars_30s)
+        as kept_chars
 from folded
 left join sessions using (session_id)

@@ -49,5 +49,8 @@ select
     case when accepted_chars > 0 then if(is_undone, 0, kept_2) end as kept_rate_300s,
     case when accepted_chars > 0 then if(is_undone, 0, kept_3) end as kept_rate_600s,
     case when accepted_chars > 0 then round(if(is_undone, 0, kept_3) * accepted_chars)::bigint end
-        as kept_chars_600s
+        as kept_chars_600s,
+    coalesce(outcome in ('accepted', 'accepted_part'), false) and is_served as is_taken,
+    is_shown and (is_taken or visible_ms >= 750) as is_seen,
+    kept_chars_600s as kept_chars
 from simulated

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, NamedTuple
 from scipy.stats import t
 
 from fimble.events import HORIZONS_S, SESSION_END_S
-from telemetry.metrics.question import LEVEL, Question, Spread, Value, ask_ratio, ask_spread
+from telemetry.metrics.question import (
+    LEVEL,
+    Question,
+    Spread,
+    Value,
+    ask_ratio,
+    ask_spread,
+    is_of_one,
+)
 from telemetry.texts import query
 
 if TYPE_CHECKING:
@@ -151,6 +159,7 @@ class Asker:
     def __init__(self, connection: duckdb.DuckDBPyConnection, span: Span) -> None:
         self._connection = connection
         self._span = span
+        self._of_one = is_of_one(connection)
 
     def totals(self) -> Totals:
         """Return how much there is."""
@@ -160,11 +169,11 @@ class Asker:
 
     def ratio(self, metric: str, *by: str) -> list[Value]:
         """Return a ratio by some dimensions."""
-        return ask_ratio(self._connection, self._question(metric, by))
+        return ask_ratio(self._connection, self._question(metric, by), of_one=self._of_one)
 
     def spread(self, metric: str, *by: str) -> list[Spread]:
         """Return percentiles by some dimensions."""
-        return ask_spread(self._connection, self._question(metric, by))
+        return ask_spread(self._connection, self._question(metric, by), of_one=self._of_one)
 
     def tiles(self) -> dict[str, Value]:
         """Return the metrics that the page begins with, where something was counted."""

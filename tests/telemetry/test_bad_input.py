@@ -81,7 +81,7 @@ def test_a_warehouse_of_the_first_release_is_read_and_folded(
     if is_merged:
         store.put("t-0.jsonl", lines_of(session(2, seed=2), "t"))
         store.merge()
-        assert store.warehouse.manifest().format_version == 2
+        assert store.warehouse.manifest().format_version == 3
         assert store.warehouse.manifest().days[day].num_requests >= 8
     mine = "from opportunities where session_id = 's' order by all"
     assert store.rows(mine) == expected != []

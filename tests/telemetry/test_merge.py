@@ -249,7 +249,7 @@ def test_only_one_process_merges_at_a_time(store: Store) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "[]", "3", '{"format_version": 3}', '{"generation": "x"}', '{"days": {"x": 1}}'],
+    ["", "{", "[]", "3", '{"format_version": 4}', '{"generation": "x"}', '{"days": {"x": 1}}'],
 )
 def test_a_damaged_manifest_is_refused_and_nothing_is_lost(store: Store, text: str) -> None:
     store.put("s-0.jsonl", lines_of(TWO_EVENTS, "s"))

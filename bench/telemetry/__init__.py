@@ -1,0 +1,1 @@
+"""What questions to a large warehouse cost."""

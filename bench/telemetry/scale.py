@@ -1,0 +1,158 @@
+"""Fifty million completions on this machine: how long questions take, and how much memory.
+
+    python -m bench.telemetry.scale [--completions N] [--folder DIR]
+
+The company is simulated; to have many users in less time, each simulated one stands for `COPIES`
+under other names. Files are as a merge writes them. Each question is asked in a process of its own
+that has not asked anything before, three times; the table has the median, and the largest memory
+of that process. The disk's cache is warm after the first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from telemetry.days import write_rows
+from telemetry.simulate.bulk import write_warehouse
+from telemetry.simulate.company import SERVED_SHARE, Simulation
+from telemetry.texts import parquet_query
+from telemetry.views import connect, publish
+from telemetry.warehouse import DayFile, Kind, Manifest, Warehouse
+
+NUM_DAYS, COPIES = 90, 10
+REQUESTS_PER_USER = 2565
+"""Of the average simulated user in `NUM_DAYS`."""
+TIMES = 3
+SOME_USER = "(select user_key from sessions order by md5(user_key) limit 1)"
+QUESTIONS = {
+    "acceptance by day, language and model": """\
+select day, language, model, sum(taken) / sum(seen) as acceptance_rate_750,
+    sum(taken) / sum(requests) as taken_per_opportunity,
+    sum(accepted_chars) / sum(shown_chars) as accepted_chars_rate
+from facts group by all order by all""",
+    "the same, from the view `metrics`": """\
+select day, language, model, sum(num_taken) / sum(num_seen) as acceptance_rate_750,
+    sum(num_taken) / sum(num_requests) as taken_per_opportunity,
+    sum(accepted_chars) / sum(shown_chars) as accepted_chars_rate
+from metrics group by all order by all""",
+    "all rows of a user": f"select * from completions where user_key = {SOME_USER}",  # noqa: S608 - our own query
+    "acceptance_rate_750 by day, language, model, with intervals": (
+        "metric acceptance_rate_750 --by day,language,model"
+    ),
+    "acceptance_rate_750 by language, with intervals": "metric acceptance_rate_750 --by language",
+    "kept_chars_rate by model and editor": "metric kept_chars_rate --by model,editor",
+    "total_ms by day and model, percentiles": "metric total_ms --by day,model",
+}
+
+
+def main() -> None:
+    """Make the warehouse unless it is there, and ask."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--completions", type=float, default=50e6)
+    parser.add_argument("--folder", type=Path, default=Path("build/bench-telemetry"))
+    parser.add_argument("--ask", choices=QUESTIONS, help="ask one of them, and print one JSON line")
+    options = parser.parse_args()
+    warehouse = Warehouse(options.folder / f"{options.completions:.0f}")
+    if options.ask:
+        print(json.dumps(_asked(warehouse, options.ask)))
+        return
+    if not warehouse.database.exists():
+        _make(warehouse, int(options.completions))
+    _show(warehouse, options)
+
+
+def _make(warehouse: Warehouse, num_completions: int) -> None:
+    """Write a warehouse with about so many completions."""
+    num_users = round(num_completions / SERVED_SHARE / REQUESTS_PER_USER / COPIES)
+    with TemporaryDirectory(dir=_made(warehouse.folder.parent)) as folder:
+        start = time.perf_counter()
+        few = Warehouse(Path(folder))
+        write_warehouse(
+            Simulation(num_users=num_users, num_days=NUM_DAYS, start=date(2026, 6, 1), seed=1), few
+        )
+        days = {day: _copied(few, warehouse, files) for day, files in few.manifest().days.items()}
+    manifest = Manifest(generation=1, days=days)
+    warehouse.save(manifest)
+    publish(warehouse, manifest)
+    print(f"made in {time.perf_counter() - start:.0f} s")
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _copied(few: Warehouse, many: Warehouse, files: DayFile) -> DayFile:
+    """Write the files of a day with each user under `COPIES` names."""
+    counts: dict[Kind, int] = {}
+    with TemporaryDirectory() as work, connect(work) as db:
+        for kind in Kind:
+            rows = parquet_query([few.path_of(files, kind)])
+            names = ["session_id", "user_key"]
+            names += ["opportunity_id", "completion_id"] if kind is Kind.REQUESTS else []
+            renamed = ", ".join(f"chr(97 + copy::int) || substr({n}, 2) as {n}" for n in names)
+            wider = f"select * exclude (copy) replace ({renamed}) from ({rows}) "  # noqa: S608 - our own names
+            wider += f"cross join range({COPIES}) as copies (copy)"
+            counts[kind] = write_rows(db, wider, many.path_of(files, kind), kind)
+    return replace(files, num_events=counts[Kind.EVENTS], num_requests=counts[Kind.REQUESTS])
+
+
+def _asked(warehouse: Warehouse, name: str) -> dict[str, float]:
+    """Ask one question, and say how long it took and how much memory."""
+    import resource
+
+    from telemetry.metrics.command import question_from
+    from telemetry.metrics.question import sql_of
+    from telemetry.reader import reading
+
+    text = QUESTIONS[name]
+    start = time.perf_counter()
+    with reading(warehouse.folder / "no-spool", warehouse) as connection:
+        if text.startswith("metric "):
+            text = sql_of(connection, question_from(text.split()[1:]))
+        num_rows = len(connection.execute(text).fetchall())
+    seconds = time.perf_counter() - start
+    peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    cpu_s = time.process_time()
+    return {"rows": num_rows, "seconds": seconds, "peak_gb": peak_gb, "cpu_s": cpu_s}
+
+
+def _show(warehouse: Warehouse, options: argparse.Namespace) -> None:
+    days = warehouse.manifest().days.values()
+    size_gb = sum(
+        path.stat().st_size for kind in Kind for path in warehouse.folder.glob(f"{kind}/*")
+    )
+    print(
+        f"{sum(day.num_requests for day in days):,} requests, {len(days)} days, "
+        f"{size_gb / 1e9:.2f} GB of Parquet, {os.cpu_count()} cores\n"
+    )
+    print("| question | rows | seconds | CPU seconds | peak memory |\n|---|--:|--:|--:|--:|")
+    for name in QUESTIONS:
+        found = [_in_a_process(name, options) for _ in range(TIMES)]
+        seconds, cpu_s = (
+            statistics.median(each[k] for each in found) for k in ("seconds", "cpu_s")
+        )
+        peak_gb = max(each["peak_gb"] for each in found)
+        rows = f"{found[0]['rows']:,.0f}"
+        print(f"| {name} | {rows} | {seconds:.2f} | {cpu_s:.2f} | {peak_gb:.2f} GB |", flush=True)
+
+
+def _in_a_process(name: str, options: argparse.Namespace) -> dict[str, float]:
+    command = [sys.executable, "-m", "bench.telemetry.scale", "--ask", name]
+    command += ["--completions", str(options.completions), "--folder", str(options.folder)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+if __name__ == "__main__":
+    main()
