@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 MAX_FILE_BYTES = 100_000
 """A longer file is data or generated, and is not taken in."""
-DECLARATION_SHARE = 0.6
+DECLARATION_SHARE = 0.4
 """Share of the budget that declarations may take before windows are looked for."""
 _NEAR_BEFORE_CHARS = 1500
 _NEAR_AFTER_CHARS = 500
@@ -52,6 +52,17 @@ _MIN_WINDOW_BYTES = 120
 class _File(NamedTuple):
     text: str
     language: str
+
+
+class Selection(NamedTuple):
+    """Code of other files, in the order in which it stands in a prompt."""
+
+    beside: list[Snippet]
+    """Declarations of files that stand beside the place's own."""
+    similar: list[Snippet]
+    """Windows that resemble the place."""
+    imported: list[Snippet]
+    """Declarations of files that the place's own imports."""
 
 
 class ProjectIndex:
@@ -126,22 +137,25 @@ class ProjectIndex:
             around: The place.
             budget_bytes: Size of all snippets with their paths, as UTF-8.
         """
+        return [snippet for kind in self.selection(around, budget_bytes) for snippet in kind]
+
+    def selection(self, around: Around, budget_bytes: int = SNIPPET_BYTES) -> Selection:
+        """Return what `select` does, by what it was chosen for."""
         near_text = around.prefix[-_NEAR_BEFORE_CHARS:] + around.suffix[:_NEAR_AFTER_CHARS]
         near = words(encoded(near_text))
-        imported = self.imported(around)
         telling = self._similar.rare(near)
+        imported = self.imported(around)
         declared = DeclarationChoice(telling, self.outline_of)
         declared.take(imported, int(budget_bytes * DECLARATION_SHARE))
-        rest = budget_bytes - declared.size_bytes
-        windows = list(self._windows(around, near, rest))
-        rest -= sum(each.size_bytes for each in windows)
+        windows = list(self._windows(around, near, budget_bytes - declared.size_bytes))
+        rest = budget_bytes - sum(each.size_bytes for each in windows)
         if not windows:
             declared.take(imported, rest)
-            rest = budget_bytes - declared.size_bytes
         beside = DeclarationChoice(telling, self.outline_of)
         taken = {each.path for each in (*imported, *windows)}
-        beside.take([each for each in self._beside(around) if each.path not in taken], rest)
-        return [*beside.snippets(), *reversed(windows), *declared.snippets()]
+        others = [each for each in self._beside(around) if each.path not in taken]
+        beside.take(others, rest - declared.size_bytes)
+        return Selection(beside.snippets(), windows[::-1], declared.snippets())
 
     def _windows(self, around: Around, near: set[int], budget_bytes: int) -> Iterator[Snippet]:
         """Yield windows that resemble the text near a place, the best first."""

@@ -63,7 +63,8 @@ def test_declarations_of_an_imported_file_are_chosen_by_what_is_named() -> None:
     )
     assert index.select(around(MAIN)) == [Snippet(path="shop.py", text=text)]
     short = text.removesuffix("def unused(x: int) -> int:\n")
-    assert index.select(around(MAIN), 300) == [Snippet(path="shop.py", text=short)]
+    budget_bytes = len(f"shop.py\n{text}") - 1
+    assert index.select(around(MAIN), budget_bytes) == [Snippet(path="shop.py", text=short)]
 
 
 def test_lines_that_resemble_the_place_come_before_declarations() -> None:
