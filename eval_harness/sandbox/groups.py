@@ -10,6 +10,7 @@ from pathlib import Path
 
 _CONTROLLERS = ("memory", "pids", "cpuacct")
 _PREFIX = "fimble-sandbox-"
+_LEAF = f"{_PREFIX}harness"
 _NAME = re.compile(rf"{_PREFIX}(\d+)-(\d+)-\d+")
 
 
@@ -41,8 +42,8 @@ def parents() -> dict[str, Path]:
     paths = _own_paths()
     if all(name in paths for name in _CONTROLLERS):
         chosen = {name: paths[name] for name in _CONTROLLERS}
-    elif "unified" in paths and _delegates(paths["unified"]):
-        chosen = {"unified": paths["unified"]}
+    elif "unified" in paths and (delegated := _delegated(paths["unified"])):
+        chosen = {"unified": delegated}
     else:
         return {}
     return chosen if all(os.access(path, os.W_OK) for path in chosen.values()) else {}
@@ -112,20 +113,25 @@ def _own_paths() -> dict[str, Path]:
     return found
 
 
-def _delegates(folder: Path) -> bool:
-    """Return whether a version 2 folder lets its children limit memory and processes.
+def _delegated(own: Path) -> Path | None:
+    """Return the version 2 folder whose children may limit memory and processes, if there is one.
 
-    No process may be in a folder whose children have controllers: we move ourselves down first.
+    No process may be in a folder whose children have controllers: we move ourselves down first,
+    once.
+
+    Args:
+        own: The folder of this process.
     """
+    folder = own.parent if own.name == _LEAF else own
     try:
         offered = set((folder / "cgroup.controllers").read_text().split())
         if not {"memory", "pids"} <= offered:
-            return False
+            return None
         if not {"memory", "pids"} <= set((folder / "cgroup.subtree_control").read_text().split()):
-            leaf = folder / f"{_PREFIX}harness"
+            leaf = folder / _LEAF
             leaf.mkdir(exist_ok=True)
             (leaf / "cgroup.procs").write_text(str(os.getpid()))
             (folder / "cgroup.subtree_control").write_text("+memory +pids")
     except OSError:
-        return False
-    return True
+        return None
+    return folder

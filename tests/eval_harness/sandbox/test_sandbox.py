@@ -36,6 +36,22 @@ def python_job(code: str, **fields: object) -> Job:
     return Job(argv=(PYTHON, "-I", "-S", "-c", code), **given)  # type: ignore[arg-type]
 
 
+def test_a_harness_moves_down_in_a_delegated_group_once(tmp_path: Path) -> None:
+    """On plain files that look like a folder of version 2."""
+    (tmp_path / "cgroup.controllers").write_text("cpu memory pids\n")
+    (tmp_path / "cgroup.subtree_control").write_text("")
+    leaf = tmp_path / "fimble-sandbox-harness"
+    assert groups._delegated(tmp_path) == tmp_path
+    assert (leaf / "cgroup.procs").read_text() == str(os.getpid())
+    assert (tmp_path / "cgroup.subtree_control").read_text() == "+memory +pids"
+    (tmp_path / "cgroup.subtree_control").write_text("memory pids\n")  # as the kernel says it
+    assert groups._delegated(leaf) == tmp_path  # the second sandbox of a process
+    assert [path.name for path in leaf.iterdir()] == ["cgroup.procs"]
+    (tmp_path / "cgroup.controllers").write_text("cpu\n")
+    assert groups._delegated(tmp_path) is None
+    assert groups._delegated(tmp_path / "nowhere") is None
+
+
 def test_a_job_gets_its_files_and_input_and_its_outputs_come_back(sandbox: Sandbox) -> None:
     script = "cat; cat 'in/é 🎉.txt'; ./run; echo no >&2; echo new > made; exit 3"
     outcome = sandbox.run(
