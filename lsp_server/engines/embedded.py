@@ -14,6 +14,7 @@ from fimble.engine import FinishReason
 from fimble.errors import ModelFolderError
 from fimble.fim import FORMATS
 from fimble.manifest import ONNX_NAME, TOKENIZER_NAME, load_manifest
+from lsp_server.engines.drafts import NUM_DRAFTED_TOKENS, Drafts
 from lsp_server.engines.graph import Graph
 from lsp_server.engines.sampling import GREEDY, Candidate, Sampling, TokenChooser, log_softmax
 from lsp_server.engines.sequences import SequencePool
@@ -149,8 +150,13 @@ class EmbeddedEngine:
         decoder = TextDecoder(self.vocabulary)
         end = _End(generation)
         ids = list(generation.prompt_ids)
+        end_place = len(ids) + generation.max_new_tokens
+        # Draws and penalties depend on what comes before: guesses would have to be weighed.
+        can_guess = generation.sampling == GREEDY and sequence.max_rows > NUM_DRAFTED_TOKENS
+        drafts = Drafts() if can_guess else None
+        rows, guessed = [logits], list[int]()
         while True:
-            choice = chooser.choose(logits, ids)
+            choice = chooser.choose(rows.pop(0), ids)
             token_id = choice.chosen.token_id
             special = self.vocabulary.specials.get(token_id)
             text = decoder.add(token_id) if special is None else special
@@ -160,8 +166,13 @@ class EmbeddedEngine:
             )
             if finish:
                 return
-            logits = sequence.run([token_id], past_tokens=len(ids), cancellation=cancellation)
             ids.append(token_id)
+            if guessed and guessed.pop(0) == token_id:
+                continue  # what comes after it is known already
+            guessed = drafts.after(ids, limit=end_place - len(ids) - 1) if drafts else []
+            rows = sequence.run_each(
+                [token_id, *guessed], past_tokens=len(ids) - 1, cancellation=cancellation
+            )
 
 
 class _End:

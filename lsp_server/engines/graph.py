@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from lsp_server.engines.sampling import Scores
 
 LOG_FATAL_ONLY = 4
+MAX_ROWS = 8
+"""As `training.export.onnx_graph` writes them; graphs of before give one."""
 
 
 class CancelledGenerationError(Exception):
@@ -113,7 +115,9 @@ class KeyValueSequence:
             value = ort.OrtValue.ortvalue_from_numpy(buffer)
             self._binding.bind_ortvalue_input(f"past_key_values.{name}", value)
             self._binding.bind_ortvalue_output(f"present.{name}", value)
-        self._binding.bind_output("logits", "cpu")  # last, so that it is the last of the outputs
+        rows = next(each.shape[1] for each in session.get_outputs() if each.name == "logits")
+        self.max_rows = 1 if rows == 1 else MAX_ROWS
+        """So many of the last new tokens get scores of their own."""
 
     def run(
         self, new_ids: Sequence[int], *, past_tokens: int, cancellation: Cancellation
@@ -125,6 +129,23 @@ class KeyValueSequence:
         Raises:
             CancelledGenerationError: Somebody cancelled.
         """
+        logits = self._run(new_ids, past_tokens, cancellation)
+        return cast("Scores", logits[-1].copy())  # the next run writes to the same memory
+
+    def run_each(
+        self, new_ids: Sequence[int], *, past_tokens: int, cancellation: Cancellation
+    ) -> list[Scores]:
+        """Do as `run` does, and return the scores of what comes after each new token.
+
+        There are `max_rows` of them at most.
+
+        Raises:
+            CancelledGenerationError: Somebody cancelled.
+        """
+        return list(self._run(new_ids, past_tokens, cancellation).copy())
+
+    def _run(self, new_ids: Sequence[int], past_tokens: int, cancellation: Cancellation) -> Scores:
+        """Return the scores behind the last new tokens, in memory of the next run's."""
         # The quantised graph takes ids outside of the vocabulary without a word.
         assert 0 <= min(new_ids) <= max(new_ids) < self._vocab_size
         assert 0 <= past_tokens <= len(self.ids)
@@ -134,6 +155,8 @@ class KeyValueSequence:
         ids = np.array([new_ids], np.int64)  # bound, not copied: it must outlive the run
         self._binding.bind_cpu_input("input_ids", ids)
         self._binding.bind_cpu_input("attention_mask", self._mask[:, :total])
+        # Last, so that it is the last of the outputs; again, since the number of rows changes.
+        self._binding.bind_output("logits", "cpu")
         try:
             self._session.run_with_iobinding(self._binding, cancellation.options)
         except Exception:
@@ -141,8 +164,7 @@ class KeyValueSequence:
                 raise CancelledGenerationError from None
             raise
         self.ids += new_ids
-        # A copy: the next run writes to the same memory.
-        return cast("Scores", self._binding.get_outputs()[-1].numpy()[0, -1].copy())
+        return cast("Scores", self._binding.get_outputs()[-1].numpy()[0])
 
     def copy_from(self, other: Self, length_tokens: int) -> None:
         """Become the first `length_tokens` of `other`."""

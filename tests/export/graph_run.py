@@ -34,12 +34,17 @@ class GraphRun:
         for name, value in self.buffers.items():
             self.binding.bind_ortvalue_input(f"past_key_values.{name}", value)
             self.binding.bind_ortvalue_output(f"present.{name}", value)
-        self.binding.bind_output("logits", "cpu")
 
     def logits(self, new_ids: list[int], *, past_tokens: int) -> NDArray[np.float32]:
-        """Return the logits, (rows, vocabulary), after keeping the first `past_tokens`."""
+        """Return the logits, (rows, vocabulary), after keeping the first `past_tokens`.
+
+        One row, that of the last token, from a graph that does not give all.
+        """
         mask = np.ones((1, past_tokens + len(new_ids)), np.int64)
         self.binding.bind_cpu_input("input_ids", np.array([new_ids], np.int64))
         self.binding.bind_cpu_input("attention_mask", mask)
+        self.binding.bind_output("logits", "cpu")  # again: there may be fewer rows than before
         self.session.run_with_iobinding(self.binding)
-        return self.binding.get_outputs()[-1].numpy()[0]
+        rows = self.binding.get_outputs()[-1].numpy()[0]
+        gives_all = self.session.get_outputs()[0].shape[1] == "new"
+        return rows if gives_all else rows[-1:]

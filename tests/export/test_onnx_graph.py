@@ -95,7 +95,7 @@ def test_inputs_and_outputs_are_those_of_the_contract(tmp_path: Path) -> None:
         **{f"past_key_values.{name}": cache for name in caches},
     }
     assert {each.name: (each.type, each.shape) for each in session.get_outputs()} == {
-        "logits": ("tensor(float)", [1, 1, TINY_VOCABULARY]),
+        "logits": ("tensor(float)", [1, "last", TINY_VOCABULARY]),
         **{f"present.{name}": cache for name in caches},
     }
 

@@ -2,15 +2,16 @@
 
 Inputs   input_ids int64 (1, T); attention_mask int64 (1, P+T);
          past_key_values.{i}.key and .value float32 (1, KVH, C, HD)
-Outputs  logits float32 (1, 1, V), or (1, T, V) with `all_logits`;
+Outputs  logits float32 (1, min(T, 8), V), or (1, T, V) with `all_logits`;
          present.{i}.key and .value float32 (1, KVH, C, HD)
 
 T = new tokens, P = tokens in the cache, C = capacity of the cache, HD = head dimension, KVH = key
 and value heads. Past and present are meant to be the same buffer; the length of the mask says how
 much of it counts, so a shorter mask is a rewind.
 
-Only the last position is computed where nothing else is asked for: the last layer's own products
-run on one row too, not just the output projection. A tied embedding is stored once: its rows are
+Only the last positions are computed where nothing else is asked for: the last layer's own products
+run on those rows too, not just the output projection. More than one, so that the engine can check
+guessed tokens in one pass. A tied embedding is stored once: its rows are
 gathered out of the very matrix that the output projection multiplies with.
 """
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from fimble.manifest import Architecture
     from training.export.quantise import Floats
 
+LOGIT_ROWS = 8
+"""Positions whose logits the graph gives: the last one, and those of guessed tokens before it."""
 _OPSET = 21
 _IR_VERSION = 10  # what every ONNX Runtime since 1.18 reads
 _KEY_VALUE = ("key", "value")
@@ -109,7 +112,7 @@ class _Builder:
         stream = _Stream(self.attention(stream.hidden, layer), stream.residual)
         is_last = layer == self.weights.architecture.num_hidden_layers - 1
         if is_last and not self.all_logits:
-            stream = _Stream(*(self._last_row(part) for part in stream))
+            stream = _Stream(*(self._last_rows(part) for part in stream))
         attended = self.product(stream.hidden, f"{at}.self_attn.o_proj.weight")
         stream = self.norm(
             _Stream(attended, stream.residual), f"{at}.post_attention_layernorm.weight"
@@ -125,8 +128,9 @@ class _Builder:
         swish = self.writer.node("Mul", [gate, self.writer.node("Sigmoid", [gate])])
         return self.writer.node("Mul", [swish, up])
 
-    def _last_row(self, hidden: str) -> str:
-        return self.writer.node("Gather", [hidden, self.writer.indices(-1)], axis=1)
+    def _last_rows(self, hidden: str) -> str:
+        bounds = [self.writer.indices(each) for each in (-LOGIT_ROWS, 2**62, 1)]
+        return self.writer.node("Slice", [hidden, *bounds])
 
     def lengths(self) -> None:
         """Add what attention reads of the mask: its sum less one, and its length, as int32."""
@@ -152,7 +156,7 @@ def build_graph(weights: Weights, *, all_logits: bool = False) -> onnx.ModelProt
     Args:
         weights: The model.
         all_logits: Return the logits of every position, which bits per byte need; by default only
-            those of the last, which is what generation needs.
+            those of the last `LOGIT_ROWS`, which is what generation needs.
     """
     architecture = weights.architecture
     builder = _Builder(weights=weights, writer=GraphWriter(), all_logits=all_logits)
@@ -165,7 +169,7 @@ def build_graph(weights: Weights, *, all_logits: bool = False) -> onnx.ModelProt
     stream = builder.norm(stream, FINAL_NORM)
     head = EMBEDDING if architecture.tie_word_embeddings else HEAD
     builder.product(stream.hidden, head, output="logits")
-    return _model(builder.writer, architecture, logit_rows="new" if all_logits else 1)
+    return _model(builder.writer, architecture, logit_rows="new" if all_logits else "last")
 
 
 def rotary_tables(architecture: Architecture, context_tokens: int) -> tuple[Floats, Floats]:
@@ -179,9 +183,7 @@ def rotary_tables(architecture: Architecture, context_tokens: int) -> tuple[Floa
     return np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
 
 
-def _model(
-    writer: GraphWriter, architecture: Architecture, *, logit_rows: int | str
-) -> onnx.ModelProto:
+def _model(writer: GraphWriter, architecture: Architecture, *, logit_rows: str) -> onnx.ModelProto:
     cache = [1, architecture.num_key_value_heads, "capacity", architecture.head_dim]
     layers = [
         f"{layer}.{kind}" for layer in range(architecture.num_hidden_layers) for kind in _KEY_VALUE
