@@ -9,7 +9,7 @@ export ORT_DISABLE_TELEMETRY := 1
 NPM := build/npm
 export NODE_PATH := $(CURDIR)/$(NPM)/node_modules
 
-.PHONY: demo test test-benchmarks test-export spark-test check fix bench bench-corpus bench-eval clean
+.PHONY: demo test test-benchmarks test-export spark-test check fix bench bench-corpus bench-eval bench-telemetry clean
 
 demo: $(VENV)/.analyst  ## ghost text from the shipped model, in real editor sessions
 	$(BIN)/python -m bench.demo
@@ -58,6 +58,9 @@ bench-corpus: $(VENV)/.dev $(PEER)/.ready  ## what building a corpus costs, and 
 	$(BIN)/python -m bench.corpus.throughput
 	$(BIN)/python -m bench.corpus.stage_costs
 	$(BIN)/python -m bench.corpus.memory
+
+bench-telemetry: $(VENV)/.analyst  ## questions to 50 million completions
+	$(BIN)/python -m bench.telemetry.scale
 
 clean:
 	rm -rf $(VENV) build

@@ -25,10 +25,16 @@ def quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def parquet_query(parquet: Sequence[Path]) -> str:
-    """Return a query for the rows of Parquet files, by the names of their columns."""
+def parquet_query(parquet: Sequence[Path], *, is_uniform: bool = False) -> str:
+    """Return a query for the rows of Parquet files, by the names of their columns.
+
+    Args:
+        parquet: The files; one or more.
+        is_uniform: All have the same columns, so not each must be opened to know them.
+    """
     names = ", ".join(quoted(os.fspath(path)) for path in parquet)
-    return f"select * from read_parquet([{names}], union_by_name = true)"  # noqa: S608 - literals by `quoted`
+    by_name = str(not is_uniform).lower()
+    return f"select * from read_parquet([{names}], union_by_name = {by_name})"  # noqa: S608 - literals by `quoted`
 
 
 def stored_events(parquet: Sequence[Path]) -> str:
@@ -46,9 +52,14 @@ def stored_parts(parquet: Sequence[Path]) -> str:
     return parquet_query(parquet) if parquet else _empty("session_parts")
 
 
-def stored_requests(parquet: Sequence[Path]) -> str:
-    """Return a query for the folded requests in Parquet files, or an empty one."""
-    return parquet_query(parquet) if parquet else _empty("requests")
+def stored_requests(parquet: Sequence[Path], *, is_uniform: bool = False) -> str:
+    """Return a query for the folded requests in Parquet files, or an empty one.
+
+    Args:
+        parquet: The files.
+        is_uniform: All are of the format that this release writes.
+    """
+    return parquet_query(parquet, is_uniform=is_uniform) if parquet else _empty("requests")
 
 
 def _empty(name: str) -> str:

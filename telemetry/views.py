@@ -15,7 +15,7 @@ from telemetry.metrics.definition import table_of_metrics
 from telemetry.metrics.histogram import MACROS
 from telemetry.schema import COLUMNS
 from telemetry.texts import query, quoted, stored_events, stored_parts, stored_requests
-from telemetry.warehouse import Kind
+from telemetry.warehouse import FORMAT_VERSION, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -91,16 +91,13 @@ class Queries(NamedTuple):
 def queries_of(warehouse: Warehouse, manifest: Manifest) -> Queries:
     """Return queries for what a manifest names; what is to be forgotten is left out."""
     where = not_forgotten(manifest.forgotten) if manifest.is_purge_due else "true"
-    return Queries(
-        *(
-            f"from ({stored(warehouse.files(manifest, kind))}) select * where {where}"
-            for stored, kind in (
-                (stored_events, Kind.EVENTS),
-                (stored_parts, Kind.SESSIONS),
-                (stored_requests, Kind.REQUESTS),
-            )
-        )
+    is_uniform = manifest.format_version == FORMAT_VERSION
+    stored = (
+        stored_events(warehouse.files(manifest, Kind.EVENTS)),
+        stored_parts(warehouse.files(manifest, Kind.SESSIONS)),
+        stored_requests(warehouse.files(manifest, Kind.REQUESTS), is_uniform=is_uniform),
     )
+    return Queries(*(f"from ({rows}) select * where {where}" for rows in stored))
 
 
 def not_forgotten(digests: Iterable[str]) -> str:

@@ -2,10 +2,11 @@
 
     python -m bench.telemetry.scale [--completions N] [--folder DIR]
 
-The company is simulated; to have many users in less time, each simulated one stands for `COPIES`
-under other names. Files are as a merge writes them. Each question is asked in a process of its own
-that has not asked anything before, three times; the table has the median, and the largest memory
-of that process. The disk's cache is warm after the first.
+The company is simulated. To have many users and days in less time, each simulated user stands for
+`COPIES` under other names, and the files of each day are there `LINKS` times, as days of their own
+with the same date inside. Otherwise files are as a merge writes them. Each question is asked three
+times, in a process of its own that has not asked anything before; the table has the medians, and
+the largest memory of those processes. The disk's cache is warm after the first.
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ from telemetry.texts import parquet_query
 from telemetry.views import connect, publish
 from telemetry.warehouse import DayFile, Kind, Manifest, Warehouse
 
-NUM_DAYS, COPIES = 90, 10
-REQUESTS_PER_USER = 2565
-"""Of the average simulated user in `NUM_DAYS`."""
+NUM_DAYS, COPIES, LINKS = 18, 10, 5
+REQUESTS_PER_DAY = 28.5
+"""Of the average simulated user, weekends included."""
 TIMES = 3
 SOME_USER = "(select user_key from sessions order by md5(user_key) limit 1)"
 QUESTIONS = {
@@ -73,7 +74,8 @@ def main() -> None:
 
 def _make(warehouse: Warehouse, num_completions: int) -> None:
     """Write a warehouse with about so many completions."""
-    num_users = round(num_completions / SERVED_SHARE / REQUESTS_PER_USER / COPIES)
+    per_user = SERVED_SHARE * REQUESTS_PER_DAY * NUM_DAYS * COPIES * LINKS
+    num_users = max(round(num_completions / per_user), 1)
     with TemporaryDirectory(dir=_made(warehouse.folder.parent)) as folder:
         start = time.perf_counter()
         few = Warehouse(Path(folder))
@@ -81,6 +83,12 @@ def _make(warehouse: Warehouse, num_completions: int) -> None:
             Simulation(num_users=num_users, num_days=NUM_DAYS, start=date(2026, 6, 1), seed=1), few
         )
         days = {day: _copied(few, warehouse, files) for day, files in few.manifest().days.items()}
+    days = {
+        name: linked
+        for number in range(LINKS)
+        for day, files in days.items()
+        for name, linked in [_linked(warehouse, day, files, number)]
+    }
     manifest = Manifest(generation=1, days=days)
     warehouse.save(manifest)
     publish(warehouse, manifest)
@@ -105,6 +113,19 @@ def _copied(few: Warehouse, many: Warehouse, files: DayFile) -> DayFile:
             wider += f"cross join range({COPIES}) as copies (copy)"
             counts[kind] = write_rows(db, wider, many.path_of(files, kind), kind)
     return replace(files, num_events=counts[Kind.EVENTS], num_requests=counts[Kind.REQUESTS])
+
+
+def _linked(warehouse: Warehouse, day: str, files: DayFile, number: int) -> tuple[str, DayFile]:
+    """Return a day, and its files under other names but the first time."""
+    if number == 0:
+        return day, files
+    name = f"{day}-{number}.parquet"
+    linked = replace(files, name=name, sessions=name, requests=name)
+    for kind in Kind:
+        path = warehouse.path_of(linked, kind)
+        path.unlink(missing_ok=True)
+        path.hardlink_to(warehouse.path_of(files, kind))
+    return f"{day}-{number}", linked
 
 
 def _asked(warehouse: Warehouse, name: str) -> dict[str, float]:

@@ -83,7 +83,7 @@ async def test_every_notebook_answers_in_a_browser_without_a_network(notebooks: 
             assert "login" in str(answer.url)
     async with opened(name) as page:
         await page.open(notebooks.address)
-        await page.wait_for("Acceptance", "Latency", "Retention", "Experiment", "Data quality")
+        await page.wait_for("Acceptance", "Latency", "Retention", "Experiment", "Quality")
         found = {}
         for notebook, wanted in zip(
             NOTEBOOKS,
