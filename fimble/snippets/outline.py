@@ -46,6 +46,8 @@ _QUOTES = re.compile(r"""^[rRuU]{0,2}("{3}|'{3}|"|')""")
 _KEYWORDS = frozenset({"val", "var", "const", "private", "public", "static", "final"})
 _LEADS = ("template", "export", "extern", "declare", "@")
 """What wraps a declaration starts with one of these."""
+_MAX_LEVEL = 40
+"""Nodes within nodes that are entered: a file may nest thousands."""
 _DEEPEST = 3
 """Containers within containers that are looked into."""
 _MAX_LINES_READ = 400
@@ -85,6 +87,7 @@ class _Walk:
 
     def __init__(self, data: bytes) -> None:
         self._data = data
+        self._level = 0
         self.found: list[Declaration] = []
 
     def enter(self, node: Node, parent: int | None, depth: int, before: Node | None = None) -> None:
@@ -96,14 +99,18 @@ class _Walk:
             depth: Number of containers around it.
             before: The comment above the node.
         """
+        if self._level >= _MAX_LEVEL:
+            return
+        self._level += 1
         for child in node.named_children:
             if len(self.found) >= MAX_DECLARATIONS:
-                return
+                break
             self._take(child, before, parent, depth)
             if "comment" in child.type:
                 before = child
             elif child.type not in BETWEEN:
                 before = None
+        self._level -= 1
 
     def _take(self, node: Node, comment: Node | None, parent: int | None, depth: int) -> None:
         kind = node.type

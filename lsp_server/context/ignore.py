@@ -7,6 +7,7 @@ Source: gitignore(5), section "Pattern format".
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 IGNORE_FILES = (".gitignore", ".fimbleignore")
 """Read in every folder, in this order: what comes later wins."""
+_MAX_DEEP = 4
+"""A pattern with `**` more often is not read: it would take long."""
 MAX_RULES = 2000
 """Rules of one file that are read."""
 
@@ -63,7 +66,7 @@ def _rule(line: str, folder: str) -> Rule | None:
     glob = glob[1:] if is_negated else glob
     folders_only = glob.endswith("/")
     glob = glob.rstrip("/")
-    if not glob:
+    if not glob or glob.count("**") > _MAX_DEEP:
         return None
     is_anchored = "/" in glob
     start = f"{re.escape(folder)}/" if folder else ""
@@ -76,7 +79,11 @@ def _rule(line: str, folder: str) -> Rule | None:
 
 
 def _translated(glob: str) -> str:
-    """Return the regular expression of a pattern."""
+    """Return the regular expression of a pattern.
+
+    A star takes as little as the text up to the next star allows, and never tries again: so no
+    pattern takes longer than the path's length times its own.
+    """
     parts: list[str] = []
     at = 0
     while at < len(glob):
@@ -90,10 +97,26 @@ def _translated(glob: str) -> str:
             assert found is not None
             parts.append(_expression(found))
             at = found.end()
-    return "".join(parts)
+    return _without_retries(parts)
 
 
+def _without_retries(parts: list[str]) -> str:
+    """Return the parts of an expression as one, each star but the last of a folder atomic."""
+    joined = ""
+    stars = [n for n, part in enumerate(parts) if part == _STAR]
+    start = 0
+    for here, following in itertools.pairwise(stars):
+        between = "".join(parts[here + 1 : following])
+        joined += "".join(parts[start:here])
+        is_fixed = not any(part in _DEEP for part in parts[here + 1 : following])
+        joined += f"(?>[^/]*?{between})" if is_fixed else f"[^/]*{between}"
+        start = following
+    return joined + "".join(parts[start:])
+
+
+_STAR = "[^/]*"
 _STARS = (("/**/", "/(?:.*/)?"), ("**/", "(?:.*/)?"))
+_DEEP = frozenset({".*", *(expression for _, expression in _STARS)})
 _ATOM = re.compile(
     r"(?P<rest>(?<=/)\*\*$)|(?P<star>\*+)|(?P<one>\?)|\\(?P<plain>.)"
     r"|\[(?P<not>[!^]?)(?P<set>\]?[^\]]*)\]|(?P<char>.)",
@@ -105,7 +128,7 @@ def _expression(found: re.Match[str]) -> str:
     if found["rest"]:
         return ".*"
     if found["star"]:
-        return "[^/]*"
+        return _STAR
     if found["one"]:
         return "[^/]"
     if found["set"]:

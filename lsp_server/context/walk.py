@@ -54,7 +54,7 @@ def source_files(root: Path, max_files: int) -> Iterator[Found | None]:
         for entry in _entries(root / folder):
             num_entries += 1
             path = f"{folder}/{entry.name}" if folder else entry.name
-            if "\n" in path or entry.is_symlink():
+            if not _is_plain(path) or entry.is_symlink():
                 continue
             if entry.is_dir(follow_symlinks=False):
                 if _is_entered(entry.name) and not is_ignored(path, rules, is_folder=True):
@@ -86,6 +86,15 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
             return sorted(entries, key=lambda entry: entry.name)
     except OSError:  # gone, or not ours to read
         return []
+
+
+def _is_plain(path: str) -> bool:
+    """Return whether a path can stand in a prompt: on one line, and in UTF-8."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\n" not in path
 
 
 def _is_entered(name: str) -> bool:

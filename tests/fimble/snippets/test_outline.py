@@ -91,6 +91,20 @@ def test_an_outline_is_bounded_whatever_a_file_holds() -> None:
     assert len(long.text) == MAX_DECLARATION_BYTES
 
 
+@pytest.mark.parametrize(
+    ("language", "opens"),
+    [
+        ("cpp", "namespace a {\n"),
+        ("c", "#if A\n"),
+        ("java", "class A {\n"),
+        ("python", "class A:\n"),
+    ],
+)
+def test_an_outline_of_what_is_nested_without_end_ends(language: str, opens: str) -> None:
+    lines = [f"{' ' * n}{opens}" if language == "python" else opens for n in range(900)]
+    assert len(outline("".join(lines), language)) < MAX_DECLARATIONS
+
+
 def test_a_language_that_we_do_not_know_is_outlined_by_its_lines() -> None:
     text = "# comment\nstart here\n  inner\n}\nsecond one\n"
     assert [each.text for each in outline(text, "prolog")] == ["start here", "second one"]

@@ -28,6 +28,7 @@ q?x.py
 space.py{blanks}
 [!z]one.py
 literal\*.py
+st*r*e*.py
 a/**
 [z-a].py
 """.replace("{blanks}", "   ")
@@ -36,6 +37,7 @@ _LISTED = """x.gen.py keep.gen.py sub/y.gen.py only_root.py sub/only_root.py doc
 deep/far.py deep/1/far.py deep/1/2/far.py any.py sub/any.py gone/x.py sub/gone/x.py bad.py bcd.py
 bbd.py qax.py q/x.py #odd.py space.py none.py zone.py literal*.py literalx.py a/x.py a/b/x.py
 sub/own.py own.py sub/b.gen.py sub/anchored.py sub/in/anchored.py sub/in/own.py ä😀.py gonex.py
+stare.py sre.py strxe.py sub/streetre.py ste.py
 """
 PATHS = _LISTED.split()
 
@@ -72,6 +74,14 @@ def test_our_own_file_hides_more_and_can_show_what_git_ignores(project: Path) ->
     found = {each.path for each in source_files(project, 1000) if each is not None}
     assert "zone.py" not in found
     assert "x.gen.py" in found
+
+
+def test_no_pattern_takes_long() -> None:
+    pattern = "*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*a*b*c"
+    rules = list(rules_in(f"{pattern}\n", ""))
+    assert is_ignored("a" * 40 + "bc", rules, is_folder=False)
+    assert not is_ignored("a" * 4000, rules, is_folder=False)
+    assert list(rules_in("**/a/**/b/**/c/**/d/**/e\n", "")) == []
 
 
 def test_a_folder_that_is_ignored_is_not_entered() -> None:
