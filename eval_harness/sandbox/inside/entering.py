@@ -40,6 +40,8 @@ def prepare(plan: Plan) -> None:
     if plan.uid is not None and plan.is_restricted:
         os.setgroups([])
         os.setresgid(plan.uid, plan.uid, plan.uid)
+    if plan.is_restricted:
+        kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
 
 
 def enter(plan: Plan, rules: int | None) -> None:
@@ -56,7 +58,6 @@ def enter(plan: Plan, rules: int | None) -> None:
         resource.setrlimit(kind, pair)
     if not plan.is_restricted:
         return
-    kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
     if rules is not None:
         kernel.restrict_self(rules)
     uid = plan.uid

@@ -64,20 +64,30 @@ class Forker:
         self._plan: Plan | None = None
         self._plan_text = b""
 
-    def fork(self, plan: Plan, link: int) -> int:
-        """Return the process of a new candidate.
+    def begin(self, plan: Plan, link: int) -> None:
+        """Begin a candidate.
 
         Args:
             plan: What it gives up.
             link: Its end of the connection with the examiner.
 
         Raises:
-            ForkerGoneError: It does not answer.
+            ForkerGoneError: There is nobody who would.
         """
         if plan is not self._plan:
             self._plan, self._plan_text = plan, marshal.dumps(tuple(plan))
         try:
             socket.send_fds(self._end, [self._plan_text], [link])
+        except OSError as error:
+            raise ForkerGoneError from error
+
+    def begun(self) -> int:
+        """Return the process of the candidate that was begun.
+
+        Raises:
+            ForkerGoneError: It does not answer.
+        """
+        try:
             answer = self._end.recv(_PID.size)
         except OSError as error:
             raise ForkerGoneError from error

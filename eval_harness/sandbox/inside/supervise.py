@@ -33,8 +33,8 @@ class HarnessGoneError(Exception):
 class Watch:
     """One job while it runs, and what was found."""
 
-    keeper: int
-    """Its first process."""
+    keeper: Callable[[], int]
+    """Returns its first process; asked for once it must end, as it need not be known before."""
     report_end: socket.socket
     output_ends: dict[int, bytearray]
     """What comes on standard output and standard error, by descriptor."""

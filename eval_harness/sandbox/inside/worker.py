@@ -6,6 +6,7 @@ never its content: that is the keeper's, a fork that ends with the job.
 
 from __future__ import annotations
 
+import functools
 import gc
 import json
 import os
@@ -16,7 +17,7 @@ import socket
 import sys
 import time
 from contextlib import suppress
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from eval_harness.sandbox.inside import (
     entering,
@@ -38,6 +39,9 @@ from eval_harness.sandbox.inside.supervise import (
     end_rest,
     exit_code_of,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _CONTROL_OUT = 1
 _SERVICE_LOOK_MS = 250
@@ -115,7 +119,7 @@ class Worker:
             watch.until_end()
             end(watch)
         except HarnessGoneError:
-            end_first(watch.keeper)
+            end_first(watch.keeper())
             end_rest(self.isolation, frozenset())
             folder.empty(self.isolation.folder)
             raise
@@ -140,22 +144,22 @@ class Worker:
         theirs.close()
         for _, end in pipes:
             os.close(end)
-        return self._watch(pid, limits, [start for start, _ in pipes], ours)
+        return self._watch(lambda: pid, limits, [start for start, _ in pipes], ours)
 
     def _end_program(self, watch: Watch) -> None:
         """End every process of a job, and let its keeper answer if it can."""
         if "exit_code" not in watch.report:
-            end_first(watch.keeper)
+            end_first(watch.keeper())
             end_rest(self.isolation, watch.helpers)
             watch.drain()
         else:
-            end_rest(self.isolation, frozenset({watch.keeper}))
+            end_rest(self.isolation, frozenset({watch.keeper()}))
             watch.drain()
             with suppress(BrokenPipeError):
                 if not watch.ended:
                     watch.report_end.send(b"+")
                 watch.report_end.shutdown(socket.SHUT_WR)
-            os.waitpid(watch.keeper, 0)
+            os.waitpid(watch.keeper(), 0)
         watch.report_end.close()
         for fd in watch.output_ends:
             os.close(fd)
@@ -169,10 +173,11 @@ class Worker:
         used_ms = 0.0 if self.group else processes.usage(list(helpers)).cpu_ms
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         examiner.begin(ours)
-        pid = forker.fork(plan, theirs.fileno())
+        forker.begin(plan, theirs.fileno())
         theirs.close()
         ours.close()
-        watch = self._watch(pid, limits, [forker.output], examiner.worker_end)
+        begun = functools.cache(forker.begun)
+        watch = self._watch(begun, limits, [forker.output], examiner.worker_end)
         watch.helpers = helpers
         watch.helpers_cpu_ms = used_ms
         return watch
@@ -181,9 +186,9 @@ class Worker:
         """End the candidate and all that it started, and let the examiner answer if it can."""
         assert self._zygote
         if watch.report.get("verdict") == "gone":
-            watch.report["exit_code"] = exit_code_of(watch.keeper)
+            watch.report["exit_code"] = exit_code_of(watch.keeper())
         else:
-            end_first(watch.keeper)
+            end_first(watch.keeper())
         if self.isolation.are_signals_scoped and processes.are_there_others(watch.helpers):
             self._zygote.end_helpers()  # what ends all of them ends these as well
             watch.helpers = frozenset()
@@ -206,13 +211,13 @@ class Worker:
 
     def _watch(
         self,
-        pid: int,
+        keeper: Callable[[], int],
         limits: dict[str, Any],
         outputs: list[int],
         report_end: socket.socket,
     ) -> Watch:
         return Watch(
-            keeper=pid,
+            keeper=keeper,
             report_end=report_end,
             output_ends={start: bytearray() for start in outputs},
             isolation=self.isolation,
