@@ -74,8 +74,9 @@ class Stub:
 
     async def spans(self, _: web.Request) -> web.Response:
         """Return when prompts came and answers were complete, once."""
-        spans, self._spans = self._spans, []
-        return web.json_response(spans)
+        answer = web.json_response(self._spans)
+        self._spans.clear()
+        return answer
 
     async def serve(self) -> None:
         """Listen until standard input ends; the address goes to standard output."""
