@@ -20,6 +20,7 @@ from telemetry.doctor import examine, report_lines
 from telemetry.experiments import command as experiment
 from telemetry.merge import WAIT_S, MergeReport, merge
 from telemetry.metrics import command as metrics
+from telemetry.pairs import command as pairs
 from telemetry.privacy import command as privacy
 from telemetry.reader import reading, single_query
 from telemetry.report import command as report
@@ -60,6 +61,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     experiment.add_arguments(
         verbs.add_parser("experiment", help="plan, check and analyse experiments")
+    )
+    pairs.add_arguments(
+        verbs.add_parser("pairs", help="write examples for preference tuning from content")
     )
     simulate.add_arguments(verbs.add_parser("simulate", help="make data with a known truth"))
 
@@ -177,7 +181,7 @@ def _say(text: str) -> None:
     sys.stdout.write(f"{text}\n")
 
 
-_READING = frozenset({"sql", "doctor", "report", "ui"})
+_READING = frozenset({"sql", "doctor", "report", "ui", "pairs"})
 """These merge first."""
 _ACTIONS = {
     "merge": _merge,
@@ -188,6 +192,7 @@ _ACTIONS = {
     "ui": _ui,
     "doctor": _doctor,
     "experiment": _experiment,
+    "pairs": pairs.write,
     "simulate": _simulate,
     "show": privacy.show,
     "forget": privacy.forget_user,

@@ -1,0 +1,1 @@
+"""From consented suggestions to examples for preference tuning."""

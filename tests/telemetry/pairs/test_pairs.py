@@ -1,0 +1,272 @@
+"""What examples are made of suggestions, and which are left out."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from fimble.context import WindowBudget
+from fimble.events import CacheHit, Outcome, Source
+from fimble.fim import FORMATS
+from telemetry.pairs.gather import Examples, Gathered, Split, gather
+from telemetry.pairs.judge import Terms
+from telemetry.pairs.record import Label, Left, Why
+from telemetry.privacy.forget import forget
+from telemetry.reader import reading
+from tests.stand_ins.spool_writer import START_MS
+from tests.telemetry.pairs.conftest import PREFIX, SUFFIX, Case, Consenting
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+DAY_MS = 86_400_000
+TERMS = Terms(
+    fim_format=FORMATS["fimble"], budget=WindowBudget(), min_visible_ms=750, now_ms=START_MS
+)
+ALL = Split(seed="0", held_out_share=0.0, per_user=1000)
+
+
+def found(consenting: Consenting, *, terms: Terms = TERMS, split: Split = ALL) -> Gathered:
+    store = consenting.store
+    with reading(store.spool, store.warehouse) as db:
+        return gather(db, [consenting.content], terms=terms, split=split)
+
+
+def apart(cases: Sequence[Case]) -> list[Case]:
+    """Return the cases with names and prompts of their own, so that none repeats another."""
+    return [
+        replace(case, name=f"c{n:02}", prefix=f"{n}\n{case.prefix}") for n, case in enumerate(cases)
+    ]
+
+
+REJECTED = Case(name="", outcome=Outcome.REJECTED)
+INFERRED = Case(name="", source=Source.INFERRED)
+LABELS = [
+    (Case(name=""), True, Why.KEPT, 1.0),
+    (Case(name="", kept_rate=0.6), True, Why.KEPT, 0.6),
+    (replace(INFERRED, kept_rate=0.8), True, Why.KEPT, 0.4),
+    (Case(name="", kept_rate=0.25), False, Why.REMOVED, 0.75),
+    (Case(name="", is_undone=True, kept_rate=0.0), False, Why.UNDONE, 1.0),
+    (REJECTED, False, Why.REJECTED, 1.0),
+    (replace(REJECTED, visible_ms=750), False, Why.REJECTED, 0.5),
+    (replace(INFERRED, outcome=Outcome.REJECTED, visible_ms=9000), False, Why.REJECTED, 0.5),
+]
+
+
+def test_a_label_says_whether_a_text_was_wanted_and_how_sure_that_is(
+    consenting: Consenting,
+) -> None:
+    consenting.record(*apart([case for case, *_ in LABELS]))
+    got = found(consenting).labels.train
+    said = [(each.label, each.origin.why, each.origin.weight) for each in got]
+    assert said == [tuple(expected) for _, *expected in LABELS]
+    assert {each.completion for each in got} == {"return a + b"}
+    assert got[0].prompt == f"<|fim_suffix|>{SUFFIX}<|fim_prefix|>0\n{PREFIX}<|fim_middle|>"
+
+
+NO_EXAMPLES = [
+    (Case(name="", outcome=None), Left.NO_VERDICT),
+    (Case(name="", outcome=Outcome.MOVED_AWAY), Left.NO_VERDICT),
+    (Case(name="", outcome=Outcome.EXPIRED), Left.NO_VERDICT),
+    (Case(name="", outcome=Outcome.NOT_SHOWN), Left.NOT_SEEN),
+    (replace(REJECTED, visible_ms=749), Left.NOT_SEEN),
+    (Case(name="", outcome=Outcome.TYPED_THROUGH), Left.TYPED_THROUGH),
+    (Case(name="", outcome=Outcome.ACCEPTED_PART), Left.IN_PART),
+    (Case(name="", kept_rate=None), Left.NOT_LOOKED_AT),
+    (Case(name="", prefix="x = '<|fim_suffix|>' + "), Left.SENTINEL),
+    (Case(name="", text="'<|endoftext|>'"), Left.SENTINEL),
+    # Each record alone is harmless; together they spell a password.
+    (Case(name="", prefix='password = "', text="hunter222", suffix='"\n'), Left.SECRET),
+    (Case(name="", looks={600: 'password = "hunt'}, suffix='er22222"\n'), Left.SECRET),
+]
+
+
+def test_what_teaches_nothing_or_must_not_is_left_out_with_its_reason(
+    consenting: Consenting,
+) -> None:
+    consenting.record(*apart([case for case, _ in NO_EXAMPLES]))
+    got = found(consenting)
+    assert got.num_suggestions == len(NO_EXAMPLES)
+    assert (got.labels.train, got.pairs.train) == ([], [])
+    assert got.labels.left_out == Counter(reason for _, reason in NO_EXAMPLES)
+
+
+PAIRS = [
+    (Case(name="", kept_rate=0.9, looks={30: "a + b", 600: "return a - b "}), "return a - b", 1.0),
+    (Case(name="", kept_rate=0.9, looks={30: "return a - b"}), "return a - b", 0.5),
+    (replace(REJECTED, looks={600: "raise Error(😀)\n\n\nx = 1\n"}), "raise Error(😀)", 1.0),
+    (
+        replace(INFERRED, outcome=Outcome.REJECTED, looks={600: "a\n\n\nb = 1\n"}),
+        *("a", 0.5),
+    ),
+]
+
+
+def test_a_pair_prefers_what_stands_there_to_what_was_suggested(consenting: Consenting) -> None:
+    consenting.record(*apart([case for case, *_ in PAIRS]))
+    got = found(consenting).pairs.train
+    assert [(e.chosen, e.origin.weight) for e in got] == [tuple(rest) for _, *rest in PAIRS]
+    assert {each.rejected for each in got} == {"return a + b"}
+    assert got[0].prompt == f"<|fim_suffix|>{SUFFIX}<|fim_prefix|>0\n{PREFIX}<|fim_middle|>"
+    assert [each.origin.after_s for each in got] == [600, 30, 600, 600]
+
+
+NO_PAIRS = [
+    (Case(name=""), Left.NOT_LOOKED_AT),
+    (Case(name="", looks={600: "return a + b"}), Left.SAME_BUT_BLANKS),
+    (Case(name="", looks={600: "return  a+b\n"}), Left.SAME_BUT_BLANKS),
+    (replace(REJECTED, looks={600: ""}), Left.NOTHING_ELSE),
+    (replace(REJECTED, looks={600: " \n "}), Left.NOTHING_ELSE),
+    (replace(REJECTED, looks={600: "rai"}), Left.UNFINISHED),
+    (Case(name="", is_undone=True, looks={600: "p"}), Left.UNFINISHED),
+    (Case(name="", looks={600: "return a\n" * 500}), Left.UNFINISHED),
+    (Case(name="", looks={600: "return '<|fim_pad|>'"}), Left.SENTINEL),
+]
+
+
+def test_a_pair_needs_another_text_that_is_whole(consenting: Consenting) -> None:
+    consenting.record(*apart([case for case, _ in NO_PAIRS]))
+    got = found(consenting).pairs
+    assert (got.train, got.left_out) == ([], Counter(reason for _, reason in NO_PAIRS))
+
+
+def test_the_prompt_holds_what_the_engine_got_or_says_that_it_does_not(
+    consenting: Consenting,
+) -> None:
+    long = "".join(f"x{n} = 'é😀'\n" for n in range(230)) + "y = "
+    sent = Case(name="a", prefix=long[-4000:], sent_chars=(1234, 5), text="1")
+    consenting.record(sent, replace(sent, name="b", text="2", cache=CacheHit.CACHE))
+    as_sent, anew = found(consenting).labels.train
+    assert as_sent.origin.is_prompt_as_sent is True
+    assert (as_sent.origin.prefix, as_sent.origin.suffix) == (long[-1234:], SUFFIX[:5])
+    assert anew.origin.is_prompt_as_sent is False
+    assert len(anew.origin.prefix.encode()) <= WindowBudget().prefix_bytes
+    assert long.endswith(anew.origin.prefix)
+    assert anew.prompt == f"<|fim_suffix|>{SUFFIX}<|fim_prefix|>{anew.origin.prefix}<|fim_middle|>"
+
+
+def test_only_consent_that_lasts_counts(consenting: Consenting) -> None:
+    consenting.record(Case(name="a", text="1"), session_id="s1", level="keys")
+    consenting.record(Case(name="b", text="2"), session_id="s2", user="")
+    consenting.record(Case(name="c", text="3"), session_id="s3")
+    before_end = replace(TERMS, now_ms=START_MS + 30 * DAY_MS - 1)
+    got = found(consenting, terms=before_end)
+    assert [each.completion for each in got.labels.train] == ["3"]
+    assert got.labels.left_out == {Left.NO_EVENTS: 1, Left.NO_PSEUDONYM: 1}
+    got = found(consenting, terms=replace(TERMS, now_ms=START_MS + 30 * DAY_MS))
+    assert got.labels.left_out[Left.EXPIRED] == 1
+
+
+def test_who_is_forgotten_is_never_in_it(consenting: Consenting) -> None:
+    consenting.record(Case(name="a", text="1"), session_id="s1", user="u1")
+    consenting.record(Case(name="b", text="2"), session_id="s2", user="u2")
+    copied = (consenting.content / "s1-0.jsonl").read_bytes()
+    store = consenting.store
+    store.merge()
+    done = forget(
+        [store.spool, consenting.content],
+        *(store.warehouse, store.clock),
+        user_keys=["u1"],
+        wait_s=0,
+    )
+    assert done is not None
+    assert done.num_sessions == 1
+    assert [each.origin.user_key for each in found(consenting).labels.train] == ["u2"]
+    assert found(consenting).num_suggestions == 1
+    (consenting.content / "s1-0.jsonl").write_bytes(copied)  # from a copy somebody kept
+    got = found(consenting)
+    assert [each.origin.user_key for each in got.labels.train] == ["u2"]
+    assert got.labels.left_out == {Left.NO_EVENTS: 1}
+
+
+def test_repeated_texts_count_once_and_contradictions_not_at_all(consenting: Consenting) -> None:
+    unsure = replace(Case(name="a"), source=Source.INFERRED)
+    other = Case(name="x", text="return b", outcome=Outcome.REJECTED)
+    consenting.record(unsure, Case(name="b"), Case(name="c", kept_rate=0.9), other)
+    consenting.record(replace(other, name="y", outcome=Outcome.ACCEPTED), session_id="s2")
+    got = found(consenting).labels
+    assert [each.origin.completion_id for each in got.train] == ["b"]
+    assert got.left_out == {Left.DUPLICATE: 2, Left.CONTRADICTED: 2}
+
+
+def test_users_are_held_out_whole_and_none_gives_more_than_the_cap(
+    consenting: Consenting,
+) -> None:
+    for user in range(9):
+        cases = [Case(name=f"{user}-{n}", text=f"f({user}, {n})") for n in range(5)]
+        consenting.record(*cases, user=f"u{user}", session_id=f"s{user}")
+    split = Split(seed="7", held_out_share=0.5, per_user=3)
+    got = found(consenting, split=split).labels
+    train, held_out = ({e.origin.user_key for e in part} for part in (got.train, got.held_out))
+    users = {f"u{user}" for user in range(9)}
+    assert held_out == {user for user in users if split.is_held_out(user)} != set()
+    assert train == users - held_out != set()
+    assert (len(got.train), len(got.held_out)) == (3 * len(train), 3 * len(held_out))
+    assert got.left_out == {Left.OVER_CAP: 18}
+
+
+def test_the_seed_decides_who_is_held_out_and_the_share_how_many() -> None:
+    def held_out(seed: str, share: float) -> set[int]:
+        split = Split(seed=seed, held_out_share=share, per_user=1)
+        return {n for n in range(4000) if split.is_held_out(f"u{n}")}
+
+    assert held_out("0", 0.0) == set()
+    assert held_out("0", 1.0) == set(range(4000))
+    assert abs(len(held_out("0", 0.25)) - 1000) < 110  # four standard deviations
+    assert held_out("0", 0.1) < held_out("0", 0.25)
+    assert len(held_out("0", 0.25) & held_out("1", 0.25)) < 350
+
+
+def as_sets(examples: Examples[Label]) -> list[tuple[str, str]]:
+    return [(each.origin.completion_id, each.prompt) for each in examples.train]
+
+
+def test_neither_the_order_of_lines_nor_copies_of_files_change_anything(
+    consenting: Consenting, tmp_path: Path
+) -> None:
+    cases = [
+        Case(name=f"c{n}", text=f"f({n})", kept_rate=0.9, looks={600: f"g({n})"}) for n in range(9)
+    ]
+    consenting.record(*cases)
+    split = replace(ALL, per_user=5)
+    first = found(consenting, split=split)
+    path = consenting.content / "s1-0.jsonl"
+    lines = path.read_text().splitlines(keepends=True)
+    random.Random(3).shuffle(lines)
+    path.write_text("".join(lines[:7]))
+    (consenting.content / "s1-1.jsonl.open").write_text("".join(lines[5:]) + '{"torn')
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    (copy / "s1-0.jsonl").write_text("".join(lines))
+    with reading(consenting.store.spool, consenting.store.warehouse) as db:
+        again = gather(db, [copy, consenting.content, tmp_path / "no"], terms=TERMS, split=split)
+    assert as_sets(again.labels) == as_sets(first.labels)
+    assert again.pairs == first.pairs
+    assert (first.bad_lines, again.bad_lines) == ({}, {"damaged_line": 1})
+
+
+def test_lines_that_are_no_content_are_counted_and_nothing_else_is_lost(
+    consenting: Consenting,
+) -> None:
+    consenting.record(Case(name="a"))
+    path = consenting.content / "s1-0.jsonl"
+    good = json.loads(path.read_text())
+    damaged: list[object] = [
+        *({**good, "completion": 3}, {**good, "prefix": "\ud800"}, {**good, "session_id": "s2"}),
+        *([], 17, {**good, "expires_ms": None}),
+    ]
+    unknown = [{**good, "v": 2}, {**good, "ev": "content_other"}, {}]
+    lines = [json.dumps(each) for each in (*damaged, *unknown)]
+    path.write_text("\n".join([*lines, "[" * 100_000, json.dumps(good)]) + "\n")
+    got = found(consenting)
+    assert got.bad_lines == {"damaged_line": len(damaged) + 1, "unknown_line": len(unknown)}
+    assert [each.completion for each in got.labels.train] == ["return a + b"]
+
+
+def test_an_empty_store_gives_nothing(consenting: Consenting) -> None:
+    got = found(consenting)
+    assert (got.num_suggestions, got.labels.train, got.pairs.held_out) == (0, [], [])
