@@ -54,6 +54,8 @@ TREND = (
     "completed_share",
     "requests_per_active_hour",
 )
+CACHES = ("miss", "cache", "stream", "typed")
+"""Where answers come from, in the order in which a plot draws them: new generations first."""
 LATENCIES_BY = ("cache", "model", "backend")
 
 
@@ -218,12 +220,12 @@ class Asker:
         return [Ending(*row) for row in rows]
 
     def histograms(self) -> dict[str, dict[int, int]]:
-        """Return the histogram of the time to the answer, by where the answer came from."""
+        """Return the histogram of the time to the answer by where it came from, as in `CACHES`."""
         found: dict[str, dict[int, int]] = {}
         rows = self._connection.execute(query("latencies"), self._span.parameters()).fetchall()
         for cache, bucket, _, count in rows:
             found.setdefault(cache or "", {})[bucket] = count
-        return found
+        return {name: found[name] for name in CACHES if name in found}
 
     def _question(self, metric: str, by: tuple[str, ...]) -> Question:
         return Question(metric=metric, by=by, since=self._span.since, until=self._span.until)

@@ -29,9 +29,6 @@ if TYPE_CHECKING:
     from telemetry.metrics.question import Spread
     from telemetry.report.gather import Group, Span
 
-CACHES = ("miss", "cache", "stream", "typed")
-"""Answers in the order in which a plot draws them: new generations first."""
-
 
 class GroupsView(NamedTuple):
     """A dimension of the section on acceptance."""
@@ -147,8 +144,7 @@ def _trends(asker: Asker) -> list[TrendView]:
 
 
 def _latency_plot(asker: Asker) -> Markup:
-    histograms = asker.histograms()
-    known = {name: histograms[name] for name in CACHES if name in histograms}
+    known = asker.histograms()
     title = "Time to the answer"
     return _marked(plots.latencies(known, title=title)) if known else Markup()
 

@@ -87,6 +87,29 @@ def test_a_warehouse_of_the_first_release_is_read_and_folded(
     assert store.rows(mine) == expected != []
 
 
+@pytest.mark.parametrize("is_merged", [True, False])
+def test_a_warehouse_that_was_folded_otherwise_is_folded_anew(
+    store: Store, *, is_merged: bool
+) -> None:
+    """Format 2 had fewer columns; where it cannot be written, it is folded for each question."""
+    store.put("s-0.jsonl", lines_of(session(6, seed=1), "s"))
+    store.merge()
+    expected = store.rows("from opportunities order by all")
+    files = next(iter(store.warehouse.manifest().days.values()))
+    requests = store.warehouse.path_of(files, Kind.REQUESTS)
+    fewer = f"from read_parquet($${requests}$$) select * exclude (is_taken, is_seen, kept_chars)"
+    rows = duckdb.sql(fewer).to_arrow_table()
+    duckdb.from_arrow(rows).write_parquet(os.fspath(requests))
+    store.warehouse.database.unlink()
+    path = store.warehouse.folder / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format_version": 2}))
+    if is_merged:
+        store.merge()
+        assert store.warehouse.manifest().format_version == 3
+    assert store.rows("from opportunities order by all") == expected != []
+    assert store.rows("select sum(num_taken) is not null from metrics") == [(True,)]
+
+
 def _columns_of_version_1() -> set[str]:
     (start, *rest) = version_1(lines_of(session(6, seed=1), "s"))
     return {name for line in (start, *rest) for name in json.loads(line)} - {"v"}

@@ -46,7 +46,9 @@ def _(by, definitions, desk, metric, mo, period):
 def _(desk, mo, period, plots):
     histograms = desk.asked(lambda asker: asker.histograms(), period.value)
     curves = plots.latencies(histograms, title="Time to the answer") if histograms else ""
-    text = "## Share of the answers that took no longer\n" + ", ".join(histograms)
+    drawn_in = ["blue", "orange", "grey", "grey"]
+    key = ", ".join(f"{name} is {color}" for name, color in zip(histograms, drawn_in, strict=False))
+    text = f"## Share of the answers that took no longer\n{key}"
     mo.vstack([mo.md(text), mo.Html(desk.drawn(curves))]) if curves else mo.md("")
     return
 
