@@ -149,6 +149,9 @@ class CompletionSettings:
     deadline_ms: int = 2000
     """A request is answered after so long with the lines that are complete, 50 to 60000 ms; 0 waits
     for the whole."""
+    min_mean_logprob: float = -100.0
+    """Of suggestions that nobody asked for, those whose tokens the model found less likely are
+    withheld: mean natural logarithm of the tokens' probabilities; -100 withholds nothing."""
     after_deletion: bool = False
     """Ask the engine also where the user has just deleted something."""
     shown_after_ms: int = 250

@@ -14,6 +14,7 @@ class Why(StrEnum):
 
     SERVED = "a suggestion was sent"
     NOTHING = "the model suggests nothing here"
+    UNSURE = "the model is less sure than completion.min_mean_logprob"
     LATE = "the engine took longer than completion.deadline_ms"
     DELETING = "text was deleted here, and nothing is known for what is left"
     SUPERSEDED = "an edit or a newer request came first"
@@ -44,6 +45,7 @@ class Decision(NamedTuple):
 
 _MISSED = {
     Why.NOTHING: NotServed.EMPTY,
+    Why.UNSURE: NotServed.FILTERED,
     Why.LATE: NotServed.ERROR,
     Why.DELETING: NotServed.OFF,
     Why.SUPERSEDED: NotServed.CANCELLED,

@@ -273,6 +273,9 @@ class Session:
             return Decision(Why.SUPERSEDED), None
         if not found.answered.text.strip():
             return _decision(why_without_text(found.answered.stop_reason), found), []
+        is_unsure = found.answered.mean_logprob < variant.settings.min_mean_logprob
+        if is_unsure and request.trigger is Trigger.AUTOMATIC:
+            return _decision(Why.UNSURE, found), []
         item = self._serve(request, target, found, asking)
         return _decision(Why.SERVED, found), [item]
 

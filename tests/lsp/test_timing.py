@@ -370,3 +370,15 @@ def test_a_suggestion_that_breaks_the_code_is_cut_back_or_withheld_and_recorded(
         assert (missed.reason, missed.detail) == ("filtered", "syntax")
 
     timed(test)
+
+
+def test_what_the_model_finds_unlikely_is_shown_only_to_who_asks_for_it() -> None:
+    async def test(editor: Editor) -> None:
+        editor.open("x = \n")
+        assert (await editor.ask((0, 4)))[0] == ""
+        assert editor.why == "the model is less sure than completion.min_mean_logprob"
+        assert (await editor.ask((0, 4), Trigger.INVOKED))[0] == "done"
+        [missed] = [e for e in editor.outbox.events if isinstance(e, Opportunity)]
+        assert (missed.reason, missed.detail) == ("filtered", "unsure")
+
+    timed(test, min_mean_logprob=-0.4)  # the engine's tokens have -0.5
