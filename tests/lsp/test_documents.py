@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 
 import pytest
@@ -215,3 +216,26 @@ def test_an_edit_in_a_huge_document_touches_its_own_lines_only() -> None:
 )
 def test_a_text_advances_a_place_to_its_end(text: str, end: Place) -> None:
     assert advanced(Place(2, 3), text) == end
+
+
+def test_ten_thousand_edits_in_random_encodings_equal_the_naive_model() -> None:
+    chance = random.Random(1)
+    pieces = ["a", "é", "😀", "\n", "\r\n", "\r", "\t", "\f", "\u2028", " = ", "def f():\n", ""]
+    naive = "x = 1\r\n" * 20
+    ours = document(naive)
+    for number in range(10_000):
+        encoding = chance.choice(list(PositionEncoding))
+        num_lines = len(re.findall(r"\r\n|\r|\n", naive)) + 1
+        line = chance.randrange(num_lines)
+        start = Position(line, chance.randrange(12))
+        wide = len(naive) > 1500  # so that it does not grow for ever
+        end = Position(min(num_lines - 1, line + chance.randrange(9 if wide else 2)), 4)
+        new = "".join(chance.choices(pieces, k=chance.randrange(4)))
+        low, high = sorted(naive_offset(naive, place, encoding) for place in (start, end))
+        naive = naive[:low] + new + naive[high:]
+        ours.replace(Range(start, end), new, encoding)
+        if number % 50 == 0:
+            assert ours.text == naive
+    assert ours.text == naive
+    assert ours.lines == split_lines(naive)
+    assert ours.size_bytes == len(naive.encode())
