@@ -176,7 +176,7 @@ class Opportunity:
     model: str
     model_digest: str
     backend: str
-    """`embedded` or `tgi`."""
+    """`embedded`, `tgi` or `openai`: what answered."""
     total_ms: float
     """From the request to its end."""
 
@@ -216,7 +216,7 @@ class Served:
     model: str
     model_digest: str
     backend: str
-    """`embedded` or `tgi`."""
+    """`embedded`, `tgi` or `openai`: what answered."""
     prefix_chars: int
     suffix_chars: int
     prompt_tokens: int
