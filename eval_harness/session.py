@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, NamedTuple, Self
 
@@ -70,6 +71,9 @@ class Session:
             stack.callback(self._verdicts.close)
             if self._plan.phase is not Phase.GENERATE:
                 self._queue = self._open_queue(stack)
+            gc.collect()
+            gc.freeze()  # thousands of problems stay: do not look at them again and again
+            stack.callback(gc.unfreeze)
             self._stack = stack.pop_all()
         return self
 
