@@ -20,6 +20,7 @@ from telemetry.doctor import examine, report_lines
 from telemetry.experiments import command as experiment
 from telemetry.merge import WAIT_S, MergeReport, merge
 from telemetry.metrics import command as metrics
+from telemetry.operations import command as operations
 from telemetry.pairs import command as pairs
 from telemetry.privacy import command as privacy
 from telemetry.reader import reading, single_query
@@ -61,6 +62,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     experiment.add_arguments(
         verbs.add_parser("experiment", help="plan, check and analyse experiments")
+    )
+    operations.add_arguments(
+        verbs.add_parser("operations", help="fetch backends' metrics, and ask about them")
     )
     pairs.add_arguments(
         verbs.add_parser("pairs", help="write examples for preference tuning from content")
@@ -192,6 +196,7 @@ _ACTIONS = {
     "ui": _ui,
     "doctor": _doctor,
     "experiment": _experiment,
+    "operations": operations.run,
     "pairs": pairs.write,
     "simulate": _simulate,
     "show": privacy.show,
