@@ -173,6 +173,7 @@ def _ratio(found: Definition, question: Question, *, unit: str, withheld: str) -
     """Return the statement for a ratio: sums by user, then their sums and moments by group."""
     keys = ", ".join(question.by)
     first = f"{keys}, " if keys else ""
+    of_what = "true" if found.is_of_typing else "requests = 1"  # so that typing is not even read
     form = "double" if HOURS in {found.numerator, found.denominator} else "bigint"
     names = ("numerator", "denominator", "value", "low", "high")
     shown = ", ".join(f"case when not is_withheld then {name} end as {name}" for name in names)
@@ -182,7 +183,8 @@ with counted as (
 by_user as (
     select {_keys(question)}{unit} as unit,
         coalesce(sum(numerator), 0)::double as num, coalesce(sum(denominator), 0)::double as den
-    from counted where {_condition(question)} group by all having num > 0 or den > 0
+    from counted where {of_what} and {_condition(question)} group by all
+        having num > 0 or den > 0
 ),
 moments as (
     select {first}count(*) as num_users, sum(num)::{form} as numerator,

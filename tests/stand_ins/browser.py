@@ -27,7 +27,7 @@ OPTIONS = (
     "--remote-debugging-port=0",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
-WAIT_S = 90.0
+WAIT_S = 240.0
 
 
 def program() -> str | None:
