@@ -197,12 +197,10 @@ def _labelled(case: _Case, why: Why, weight: float) -> Label:
 
 def _pair(case: _Case) -> Pair | Left:
     """Return the suggestion together with what stands in its place."""
-    after_s = max(case.suggestion.looks, default=None)
-    if after_s is None:
+    found = _standing(case)
+    if found is None:
         return Left.NOT_LOOKED_AT
-    stands = case.suggestion.looks[after_s]
-    # The place of an accepted text ends where that ends; what is written instead may go on.
-    chosen = _edited(stands) if case.is_kept else _finished(stands, case)
+    after_s, chosen = found
     if chosen is None:
         return Left.UNFINISHED
     if not chosen.strip():
@@ -220,6 +218,22 @@ def _pair(case: _Case) -> Pair | Left:
         rejected=case.completion,
         origin=_origin(case, why, weight, after_s),
     )
+
+
+def _standing(case: _Case) -> tuple[int, str | None] | None:
+    """Return what stands in place of the suggestion, and when it was seen; None if nobody looked.
+
+    The place of an accepted text ends where that ends. What is written instead may go on, so the
+    last look that shows where it ends is taken; the text is None where none does.
+    """
+    looks = sorted(case.suggestion.looks.items(), reverse=True)
+    if not looks:
+        return None
+    if case.is_kept:
+        after_s, stands = looks[0]
+        return after_s, _edited(stands)
+    seen = [(after_s, _finished(stands, case)) for after_s, stands in looks]
+    return next((each for each in seen if each[1]), seen[0])
 
 
 def _edited(stands: str) -> str | None:

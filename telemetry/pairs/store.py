@@ -40,6 +40,8 @@ class Suggestion:
     """A suggestion that went to the editor, with the code around it."""
 
     served: ContentServed
+    at_ms: int
+    """When it was recorded, Unix ms."""
     expires_ms: int
     looks: dict[int, str] = field(default_factory=dict)
     """What stood at its place, by seconds after it was served."""
@@ -51,7 +53,7 @@ class Stored:
 
     session_id: str
     suggestions: dict[str, Suggestion] = field(default_factory=dict)
-    """By `completion_id`, in the order in which they were served."""
+    """By `completion_id`."""
     bad: Counter[BadLine] = field(default_factory=Counter)
 
 
@@ -78,7 +80,10 @@ def read_session(session_id: str, paths: Sequence[Path]) -> Stored:
             stored.bad[record] += 1
         elif isinstance(record, ContentServed):
             stored.suggestions.setdefault(
-                record.completion_id, Suggestion(served=record, expires_ms=table["expires_ms"])
+                record.completion_id,
+                Suggestion(
+                    served=record, at_ms=table["ts_wall_ms"], expires_ms=table["expires_ms"]
+                ),
             )
         else:
             looks.append(record)
@@ -124,7 +129,8 @@ def _record(table: Mapping[str, Any], session_id: str) -> ContentServed | Conten
     plain = {each.name: _PLAIN[str(each.type)] for each in fields(kind)}
     is_whole = all(type(values[name]) is plain[name] for name in plain)
     texts = [text for text in values.values() if isinstance(text, str)]
-    is_named = table.get("session_id") == session_id and type(table.get("expires_ms")) is int
+    is_named = table.get("session_id") == session_id
+    is_named = is_named and all(type(table.get(n)) is int for n in ("ts_wall_ms", "expires_ms"))
     if not is_whole or not is_named or not all(map(_is_unicode, texts)):
         return BadLine.DAMAGED_LINE
     return kind(**values)

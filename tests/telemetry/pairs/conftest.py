@@ -54,6 +54,8 @@ class Case:
     """Of prefix and suffix; None means all."""
     looks: dict[int, str] = field(default_factory=dict)
     language: str = "python"
+    after_s: int = 0
+    """When it was suggested, from the start of the session."""
 
     def events(self) -> list[Event]:
         """Return what is recorded of it."""
@@ -137,9 +139,11 @@ class Consenting:
         events = [started, *(event for case in cases for event in case.events())]
         self.store.put(f"{session_id}-0.jsonl", lines_of(events, session_id))
         lines: list[str] = []
-        for seq, content in enumerate(each for case in cases for each in case.content()):
+        recorded = ((case.after_s, each) for case in cases for each in case.content())
+        for seq, (after_s, content) in enumerate(recorded):
+            at_ms = START_MS + after_s * 1000
             envelope = Envelope(
-                session_id=session_id, seq=seq, ts_wall_ms=START_MS, ts_mono_ms=float(seq)
+                session_id=session_id, seq=seq, ts_wall_ms=at_ms, ts_mono_ms=float(at_ms)
             )
             table: dict[str, Any] | None = to_content_record(content, envelope, days=30)
             if table is not None:
