@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 import socket
 import subprocess
 import sys
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 HOST = "127.0.0.1"
+END_S = 3.0
 NOTEBOOKS = ("acceptance", "latency", "retention", "experiment", "quality")
 """In the order in which they are listed."""
 
@@ -46,10 +48,26 @@ def run(arguments: argparse.Namespace) -> None:
         ) as server,
     ):
         try:
+            signal.signal(signal.SIGTERM, _interrupted)
             _start(server, port, token, opens=not arguments.no_browser)
             server.wait()
         finally:
-            server.terminate()
+            _end(server)
+
+
+def _interrupted(number: int, frame: object) -> None:
+    """End as with Ctrl-C, so that the server does not outlive us."""
+    del number, frame  # whatever was interrupted
+    raise KeyboardInterrupt
+
+
+def _end(server: subprocess.Popen[str]) -> None:
+    """End the server; it waits for open notebooks, which have nothing to save."""
+    server.terminate()
+    try:
+        server.wait(timeout=END_S)
+    except subprocess.TimeoutExpired:
+        server.kill()
 
 
 def _start(server: subprocess.Popen[str], port: int, token: str, *, opens: bool) -> None:

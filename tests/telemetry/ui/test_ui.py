@@ -3,11 +3,13 @@
 import hashlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
@@ -51,8 +53,10 @@ def notebooks(tmp_path: Path) -> Iterator[Notebooks]:
             assert line.startswith("notebooks at http://127.0.0.1:")
             yield Notebooks(line.split()[-1], data)
         finally:
-            process.send_signal(signal.SIGINT)
-            process.wait(timeout=30)
+            process.send_signal(signal.SIGTERM)
+            process.wait(timeout=60)
+            with socket.socket() as client:  # nobody is left who answers
+                assert client.connect_ex(("127.0.0.1", urlsplit(line.split()[-1]).port or 0)) != 0
 
 
 def digests(folder: Path) -> dict[str, str]:
