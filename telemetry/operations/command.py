@@ -61,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     scraping.add_argument("--keep-days", type=int, default=90, metavar="DAYS")
     asking = verbs.add_parser("sql", help="query samples, backends and serving, and all events")
     asking.add_argument("query", nargs="?", default=DEFAULT_QUERY, help="one statement that reads")
-    asking.add_argument("--days", type=int, default=7, help="so many days back; 0 means all")
+    asking.add_argument("--days", type=int, default=1, help="so many days back; 0 means all")
     formats = [each.value for each in _WRITERS]
     asking.add_argument("--format", choices=formats, default=Format.TABLE.value)
 
