@@ -10,6 +10,7 @@ import subprocess
 import sys
 import webbrowser
 from importlib.resources import as_file, files
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from fimble.errors import InputError
@@ -39,6 +40,11 @@ def run(arguments: argparse.Namespace) -> None:
     Raises:
         InputError: The port is not one, is taken, or marimo is not installed.
     """
+    if find_spec("marimo") is None:
+        raise InputError(
+            "`fimble telemetry ui` needs the package marimo, which is not installed; "
+            "install the extra: pip install 'fimble[ui]'"
+        )
     port = _free_port(arguments.port)
     token = secrets.token_urlsafe(24)
     with (

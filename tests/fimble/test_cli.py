@@ -68,6 +68,13 @@ def test_a_missing_extra_is_named_with_the_line_that_installs_it() -> None:
     )
 
 
+def test_notebooks_have_an_extra_of_their_own() -> None:
+    code = "import sys; sys.modules['marimo'] = None"
+    result = fimble("telemetry", "ui", "--no-browser", code=code)
+    assert result.returncode == 2
+    assert result.stderr.endswith("install the extra: pip install 'fimble[ui]'\n")
+
+
 @pytest.mark.parametrize(
     ("error", "code"),
     [
