@@ -95,9 +95,7 @@ async def test_the_same_users_at_a_real_process_are_told_right(
     habits = Habits(name="wire", reports=Reports.EACH, runs_command=True)
     expected: dict[str, Outcome] = {}
     for action in (
-        actions.accepts,
         actions.accepts_a_part,
-        actions.types_something_else,
         actions.types_along_then_something_else,
         actions.accepts_and_undoes,
     ):
