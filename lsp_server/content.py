@@ -1,13 +1,15 @@
 """What a user at level `content` lets be recorded: suggestions with their code, and what became.
 
-A span begins at the place of each suggestion. It takes up what is written there, accepted or
-typed, and is looked at after half a minute and after ten. The writer's thread looks for secrets.
+A span begins at the place of each suggestion. It takes up what is written there, edit by edit: of
+an accepted text all of it and no more, of anything else what goes on from there. It is looked at
+after half a minute and after ten. The writer's thread looks for secrets.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from fimble.content import (
     LATER_CHARS,
@@ -19,6 +21,7 @@ from fimble.content import (
     ContentServed,
     to_content_record,
 )
+from lsp_server.documents import Document, advanced
 from lsp_server.span import Span
 
 if TYPE_CHECKING:
@@ -26,20 +29,34 @@ if TYPE_CHECKING:
 
     from fimble.clock import Clock
     from fimble.events import Envelope
-    from lsp_server.documents import Document, Edit, Place
+    from lsp_server.documents import Edit, Place
     from lsp_server.outbox import Outbox
 
 MAX_WATCHED = 64
 
 
-class _Watched(NamedTuple):
+@dataclass(slots=True)
+class _Watched:
     """A suggestion whose place is looked at."""
 
     completion_id: str
+    text: str
     document: Document
     span: Span
     served_ms: float
     after_s: int
+    was_whole: bool = False
+    """All of the suggestion has stood there: what is written behind it is something else."""
+
+    def follow(self, edit: Edit) -> None:
+        """Move with an edit, and take up what continues the span."""
+        is_behind = edit.start == self.span.end and edit.new
+        if not self.span.follow(edit) and is_behind and not self.was_whole:
+            self.span.end = advanced(edit.start, edit.new)
+        elif not is_behind:
+            return
+        written = self.document.between(*self.span.places)[:LATER_CHARS]
+        self.was_whole |= "".join(written.split()).startswith("".join(self.text.split()))
 
 
 class ContentRecorder:
@@ -74,7 +91,7 @@ class ContentRecorder:
         )
         now_ms = self._clock.monotonic_ms()
         self._watched += [
-            _Watched(completion_id, document, Span(place, place), now_ms, s) for s in LATER_S
+            _Watched(completion_id, text, document, Span(place, place), now_ms, s) for s in LATER_S
         ]
         del self._watched[: -MAX_WATCHED * len(LATER_S)]
 
@@ -82,7 +99,7 @@ class ContentRecorder:
         """A document changed."""
         for each in self._watched:
             if each.document is document:
-                each.span.follow(edit)
+                each.follow(edit)
 
     def tick(self) -> None:
         """Look at the places whose time has come."""

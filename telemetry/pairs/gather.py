@@ -11,10 +11,8 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from fimble.events import Outcome
 from fimble.experiments import NUM_BUCKETS, bucket_of
 from telemetry.pairs.judge import Facts, judge
-from telemetry.pairs.later import written_since
 from telemetry.pairs.record import Label, Left, Pair
 from telemetry.pairs.store import read_session, sessions_in
 from telemetry.texts import query
@@ -86,11 +84,8 @@ def gather(
     for stored, facts in _joined(db, folders):
         bad_lines.update({kind.value: count for kind, count in stored.bad.items()})
         num_suggestions += len(stored.suggestions)
-        by_time = sorted(stored.suggestions.values(), key=lambda each: each.at_ms)
         for name, suggestion in stored.suggestions.items():
-            if (fact := facts.get(name)) is not None and fact.outcome == Outcome.REJECTED:
-                suggestion.looks |= written_since(suggestion, by_time)
-            pair, label = judge(suggestion, fact, terms)
+            pair, label = judge(suggestion, facts.get(name), terms)
             pairs.add(pair)
             labels.add(label)
     return Gathered(

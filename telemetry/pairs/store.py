@@ -40,8 +40,6 @@ class Suggestion:
     """A suggestion that went to the editor, with the code around it."""
 
     served: ContentServed
-    at_ms: int
-    """When it was recorded, Unix ms."""
     expires_ms: int
     looks: dict[int, str] = field(default_factory=dict)
     """What stood at its place, by seconds after it was served."""
@@ -81,9 +79,7 @@ def read_session(session_id: str, paths: Sequence[Path]) -> Stored:
         elif isinstance(record, ContentServed):
             stored.suggestions.setdefault(
                 record.completion_id,
-                Suggestion(
-                    served=record, at_ms=table["ts_wall_ms"], expires_ms=table["expires_ms"]
-                ),
+                Suggestion(served=record, expires_ms=table["expires_ms"]),
             )
         else:
             looks.append(record)

@@ -14,7 +14,7 @@ from fimble.secrets import holds_secret
 from fimble.settings import Settings, TelemetryLevel, TelemetrySettings, with_client_options
 from fimble.text import Position, PositionEncoding
 from lsp_server.content import ContentRecorder, content_encoder
-from lsp_server.documents import Document, Place, Range
+from lsp_server.documents import Document, Place, Range, advanced
 from lsp_server.outbox import Outbox
 from tests.stand_ins.lsp_client import HEAD
 
@@ -108,6 +108,38 @@ def test_what_stands_there_later_is_recorded_twice(tmp_path: Path) -> None:
     served, *later = records(tmp_path)
     assert (served["prefix"], served["suffix"]) == ("x = ", "\ny = 2\n")
     assert [(r["after_s"], r["text"]) for r in later] == [(30, "foo(😀)"), (600, "")]
+
+
+@pytest.mark.parametrize(
+    ("pieces", "expected"),
+    [
+        (list("foo(1)\n"), "foo(1)\n"),
+        (["sum", "(", "😀", ", b", ")", "\n", "z", " = 1"], "sum(😀, b)\nz = 1"),
+        (["foo", "(bar)", "\nprint()"], "foo(bar)"),
+        (["foo(bar)", ".baz", "\n"], "foo(bar)"),
+    ],
+)
+def test_what_is_written_key_by_key_is_recorded_whole(
+    tmp_path: Path, pieces: list[str], expected: str
+) -> None:
+    clock = SetClock()
+    outbox = Outbox(tmp_path, session_id="s", clock=clock, encode=content_encoder(7))
+    recorder = ContentRecorder(outbox, clock=clock)
+    document = Document.of(URI, "python", 1, "x = \ny = 2\n")
+    recorder.served("c", "foo(bar)", document=document, place=Place(0, 4), digest="d")
+    at = Place(0, 4)
+    for piece in pieces:
+        position = Position(
+            at.line, len(document.lines[at.line][: at.column].encode("utf-16-le")) // 2
+        )
+        edit = document.replace(Range(position, position), piece, PositionEncoding.UTF16)
+        recorder.edited(document, edit)
+        at = advanced(at, edit.new)
+    clock.now_ms += 30_000
+    recorder.tick()
+    outbox.close()
+    _, later = records(tmp_path)
+    assert later["text"] == expected
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,6 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import pytest
-
 from fimble.context import WindowBudget
 from fimble.events import CacheHit, Outcome, Source
 from fimble.fim import FORMATS
@@ -134,49 +132,6 @@ def test_a_pair_needs_another_text_that_is_whole(consenting: Consenting) -> None
     consenting.record(*apart([case for case, _ in NO_PAIRS]))
     got = found(consenting).pairs
     assert (got.train, got.left_out) == ([], Counter(reason for _, reason in NO_PAIRS))
-
-
-HEAD = "".join(f"from package import name_{n}  # é😀\n" for n in range(9)) + "def f(x):\n    "
-RETYPED = replace(REJECTED, name="a", prefix=HEAD, looks={30: "r", 600: "r"})
-"""Rejected by typing something else, of which the place has the first key only."""
-
-
-def later(name: str, after_s: int, written: str, **changed: str) -> Case:
-    """Return a suggestion at the end of what was written, of which nobody knows the end."""
-    prefix = changed.pop("prefix", HEAD) + written
-    case = Case(name=name, text=name, prefix=prefix, outcome=None, after_s=after_s)
-    return replace(case, **changed)
-
-
-@pytest.mark.parametrize(
-    ("cases", "chosen", "after_s"),
-    [
-        ([later("b", 40, "raise Error\n\n\ny = ")], "raise Error", 40),
-        (
-            [later("b", 40, "raise Err\n\n\n"), later("c", 600, "raise Error(x)\n\n\nz = ")],
-            *("raise Error(x)", 600),
-        ),
-        ([later("b", 29, "raise Error\n\n\ny = ")], None, None),
-        ([later("b", 601, "raise Error\n\n\ny = ")], None, None),
-        ([later("b", 40, "raise Err")], None, None),
-        (
-            [later("b", 40, "raise Error\n\n\ny = ", prefix=HEAD.replace("f(x)", "g(x)"))],
-            None,
-            None,
-        ),
-        ([later("b", 40, "raise Error\n\n\ny = ", prefix=HEAD + "\n" + HEAD)], None, None),
-        ([later("b", 40, "raise Error\n\n\ny = ", language="go")], None, None),
-    ],
-)
-def test_what_was_typed_instead_is_read_off_later_suggestions(
-    consenting: Consenting, cases: list[Case], chosen: str | None, after_s: int | None
-) -> None:
-    consenting.record(RETYPED, *cases)
-    got = found(consenting).pairs
-    assert [(e.chosen, e.rejected, e.origin.after_s) for e in got.train] == (
-        [(chosen, "return a + b", after_s)] if chosen else []
-    )
-    assert got.left_out[Left.UNFINISHED] == (0 if chosen else 1)
 
 
 def test_the_prompt_holds_what_the_engine_got_or_says_that_it_does_not(
