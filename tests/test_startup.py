@@ -46,3 +46,8 @@ def test_what_the_parts_share_loads_only_what_an_editor_install_has() -> None:
     assert {"pygls", "lsprotocol", "aiohttp", "training", "lsp_server", "telemetry"}.isdisjoint(
         loaded
     )
+
+
+def test_a_query_waits_for_no_package_that_it_does_not_need() -> None:
+    loaded = loaded_by("import telemetry.command")
+    assert {"scipy", "aiohttp", "pandas", "matplotlib", "jinja2", "pyarrow"}.isdisjoint(loaded)

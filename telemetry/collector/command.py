@@ -11,18 +11,16 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aiohttp import web
-
 from fimble.clock import SystemClock
 from fimble.errors import InputError
 from fimble.paths import data_dir
-from telemetry.collector.service import Collector, CollectorSettings, make_app
 from telemetry.warehouse import Warehouse
 
 if TYPE_CHECKING:
     import argparse
 
     from telemetry.collector.objects import ObjectFolder
+    from telemetry.collector.service import Collector
 
 MIN_TOKEN_CHARS = 16
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -53,6 +51,8 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         InputError: Tokens, certificate or storage cannot be used.
     """
+    from telemetry.collector.service import Collector, CollectorSettings  # brings aiohttp
+
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
     context = tls_context(arguments)
     folder = (arguments.data or data_dir()).absolute()
@@ -136,6 +136,10 @@ async def _serve(
     context: ssl.SSLContext | None,
 ) -> None:
     """Serve until a signal comes; say on standard output where."""
+    from aiohttp import web
+
+    from telemetry.collector.service import make_app
+
     app = make_app(collector)
     runner = web.AppRunner(app, access_log=None, handle_signals=False)
     await runner.setup()

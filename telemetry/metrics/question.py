@@ -17,7 +17,6 @@ from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from scipy.stats import norm, t
 
 from fimble.errors import InputError
 from telemetry.metrics.definition import HOURS, definition
@@ -207,6 +206,8 @@ select {first}num_users, {shown}, is_withheld from judged order by all"""  # noq
 def _quantiles() -> tuple[float, ...]:
     """Return those of Student's t by degrees of freedom, from 1 on; the last one is for more."""
     share = (1 - LEVEL) / 2
+    from scipy.stats import norm, t  # takes a second, which no other command should wait for
+
     return (*t.isf(share, np.arange(1, _MAX_DEGREES)).tolist(), float(norm.isf(share)))
 
 

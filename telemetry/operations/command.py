@@ -13,7 +13,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-import aiohttp
 import duckdb
 
 from fimble.clock import SystemClock
@@ -153,6 +152,8 @@ class _Loop:
         Raises:
             OSError: What is left at the end cannot be written.
         """
+        import aiohttp  # here, for the start of the other commands
+
         stop, loop = asyncio.Event(), asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             with contextlib.suppress(NotImplementedError):  # Windows has no such handlers

@@ -17,7 +17,6 @@ from fimble.settings import load_settings
 from fimble.spool import session_of
 from fimble.upload import FORGET_PATH
 from telemetry.collector.receipts import Receipts
-from telemetry.collector.requests import ask_to_forget
 from telemetry.privacy.forget import digest_of, forget
 from telemetry.privacy.show import stored_lines
 
@@ -62,6 +61,8 @@ def forget_user(warehouse: Warehouse, arguments: argparse.Namespace) -> None:
     settings = load_settings().telemetry
     keys = user_keys_of(arguments.user, settings.user)
     if settings.collector_url:
+        from telemetry.collector.requests import ask_to_forget  # brings aiohttp
+
         asyncio.run(ask_to_forget(settings, keys))
     _check_collector()
     folders = [spool_dir(), content_dir(), spool_dir() / "refused"]

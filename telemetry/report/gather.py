@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, NamedTuple
 
-from scipy.stats import t
-
 from fimble.events import HORIZONS_S, SESSION_END_S
 from telemetry.metrics.question import (
     LEVEL,
@@ -242,6 +240,8 @@ def kept_share(num_users: int, moments: Moments) -> Value:
         num_users: How many there are.
         moments: Of their numerators and denominators.
     """
+    from scipy.stats import t  # takes a second, which no other command should wait for
+
     num, den, num_sq, num_den, den_sq = moments
     value = num / den if den else None
     low = high = None
