@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 START_LIMIT_MS = 60_000
 """Reading and checking a large model from a slow disk takes a while."""
 POLL_S = 0.02
+PAUSES_S = (0.0, 0.1, 0.5)
+"""Between attempts: an engine that was killed may hold its lock for a moment after its port."""
 LONGEST_LOG_BYTES = 1_000_000
 
 
@@ -129,12 +131,14 @@ class SharedEngine:
             EngineUnavailableError: The engine does not start.
             ModelFolderError: The engine refuses the model.
         """
-        client = await self._connected()
-        try:
-            return await client.info()
-        except EngineUnavailableError:
-            await self._forget(client)
-            return await (await self._connected()).info()
+        for pause_s in PAUSES_S:
+            client = await self._connected()
+            try:
+                return await client.info()
+            except EngineUnavailableError:
+                await self._forget(client)
+            await asyncio.sleep(pause_s)
+        return await (await self._connected()).info()
 
     async def stream(self, query: Query) -> AsyncGenerator[Token | Finish]:
         """Yield tokens as they come, then one `Finish`; see `fimble.engine.Engine`.
@@ -149,7 +153,7 @@ class SharedEngine:
             EngineError: The engine answered with any other error.
             ModelFolderError: The engine refuses the model.
         """
-        for is_last_attempt in (False, True):
+        for pause_s in (*PAUSES_S, None):
             client = await self._connected()
             has_begun = False
             try:
@@ -159,8 +163,9 @@ class SharedEngine:
                         yield item
             except EngineUnavailableError:
                 await self._forget(client)
-                if has_begun or is_last_attempt:
+                if has_begun or pause_s is None:
                     raise
+                await asyncio.sleep(pause_s)
             else:
                 return
 
