@@ -47,16 +47,24 @@ class _Watched:
     after_s: int
     was_whole: bool = False
     """All of the suggestion has stood there: what is written behind it is something else."""
+    is_other: bool = False
+    """Something else stands there, so that writing on cannot make it the suggestion."""
 
     def follow(self, edit: Edit) -> None:
         """Move with an edit, and take up what continues the span."""
         is_behind = edit.start == self.span.end and edit.new
-        if not self.span.follow(edit) and is_behind and not self.was_whole:
+        if self.span.follow(edit):
+            self.is_other = False
+        elif is_behind and not self.was_whole:
             self.span.end = advanced(edit.start, edit.new)
-        elif not is_behind:
-            return
-        written = self.document.between(*self.span.places)[:LATER_CHARS]
-        self.was_whole |= "".join(written.split()).startswith("".join(self.text.split()))
+        if is_behind and not self.was_whole and not self.is_other:
+            self._compare()
+
+    def _compare(self) -> None:
+        written = "".join(self.document.between(*self.span.places)[:LATER_CHARS].split())
+        suggested = "".join(self.text.split())
+        self.was_whole = written.startswith(suggested)
+        self.is_other = not suggested.startswith(written)
 
 
 class ContentRecorder:

@@ -142,6 +142,24 @@ def test_what_is_written_key_by_key_is_recorded_whole(
     assert later["text"] == expected
 
 
+def test_going_back_to_the_suggestion_ends_its_place_where_it_ends(tmp_path: Path) -> None:
+    clock = SetClock()
+    outbox = Outbox(tmp_path, session_id="s", clock=clock, encode=content_encoder(7))
+    recorder = ContentRecorder(outbox, clock=clock)
+    document = Document.of(URI, "python", 1, "x = \n")
+    recorder.served("c", "foo(bar)", document=document, place=Place(0, 4), digest="d")
+    for start, end, text in (
+        (4, 4, "f"), (5, 5, "x"), (6, 6, "y"), (5, 7, ""), (5, 5, "oo(bar)"), (12, 12, " + 1"),
+    ):  # fmt: skip
+        span = Range(Position(0, start), Position(0, end))
+        recorder.edited(document, document.replace(span, text, PositionEncoding.UTF16))
+    clock.now_ms += 30_000
+    recorder.tick()
+    outbox.close()
+    _, later = records(tmp_path)
+    assert later["text"] == "foo(bar)"
+
+
 @pytest.mark.parametrize(
     "text",
     [
