@@ -19,12 +19,12 @@ import sys
 import time
 import traceback
 import warnings
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from eval_harness.sandbox.inside import entering, frames, kernel, restrict
 from eval_harness.sandbox.inside.candidate import FILE
 from eval_harness.sandbox.inside.link import Link, LinkClosedError
+from eval_harness.sandbox.inside.processes import Helper
 from eval_harness.sandbox.inside.remote import Calls
 
 if TYPE_CHECKING:
@@ -72,26 +72,17 @@ def start(isolation: Isolation, rules: int | None, limits: dict[str, Any]) -> Ex
     return Examiner(pid, ours)
 
 
-class Examiner:
+class Examiner(Helper):
     """The worker's side."""
 
     def __init__(self, pid: int, end: socket.socket) -> None:
-        self.pid = pid
-        self._is_ended = False
+        super().__init__(pid)
         self.worker_end = end
         """Jobs are announced there, and reports come from there."""
 
     def begin(self, link: socket.socket) -> None:
         """Have it read the next job and judge the candidate at the other end of the link."""
         socket.send_fds(self.worker_end, [b"?"], [link.fileno()])
-
-    def end(self) -> None:
-        """End it."""
-        if not self._is_ended:
-            self._is_ended = True
-            with suppress(ProcessLookupError, ChildProcessError):
-                os.kill(self.pid, signal.SIGKILL)
-                os.waitpid(self.pid, 0)
 
     def close(self) -> None:
         """End it, and what is between it and the worker."""

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import marshal
 import os
-import signal
 import socket
 import struct
 import sys
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from eval_harness.sandbox.inside import kernel, origin
+from eval_harness.sandbox.inside.processes import Helper
 
 if TYPE_CHECKING:
     from eval_harness.sandbox.inside.entering import Plan
@@ -30,7 +29,7 @@ class ForkerGoneError(Exception):
     """It was ended; a new one is needed."""
 
 
-class Forker:
+class Forker(Helper):
     """Starts candidates."""
 
     def __init__(self, isolation: Isolation, rules: int | None) -> None:
@@ -44,7 +43,7 @@ class Forker:
         """What candidates print; nobody reads it: it is only counted."""
         self._end, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         flags = kernel.CLONE_PARENT | (kernel.CLONE_NEWPID if isolation.has_namespaces else 0)
-        self.pid = kernel.clone()
+        super().__init__(kernel.clone())
         if self.pid == 0:
             try:
                 # Of the worker's streams it keeps the one for complaints.
@@ -60,7 +59,6 @@ class Forker:
                 os._exit(1)
         theirs.close()
         os.close(output_end)
-        self._is_ended = False
         self._plan: Plan | None = None
         self._plan_text = b""
 
@@ -94,14 +92,6 @@ class Forker:
         if len(answer) != _PID.size:
             raise ForkerGoneError
         return int(_PID.unpack(answer)[0])
-
-    def end(self) -> None:
-        """End it."""
-        if not self._is_ended:
-            self._is_ended = True
-            with suppress(ProcessLookupError, ChildProcessError):
-                os.kill(self.pid, signal.SIGKILL)
-                os.waitpid(self.pid, 0)
 
     def close(self) -> None:
         """End it, and give up what its forks have printed."""

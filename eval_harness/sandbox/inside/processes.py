@@ -17,6 +17,22 @@ _CHUNK_BYTES = 1 << 12
 _PAUSE_S = 0.001
 
 
+class Helper:
+    """A child of this process that lives until it is ended."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self._is_ended = False
+
+    def end(self) -> None:
+        """End it."""
+        if not self._is_ended:
+            self._is_ended = True
+            with contextlib.suppress(ProcessLookupError, ChildProcessError):
+                os.kill(self.pid, signal.SIGKILL)
+                os.waitpid(self.pid, 0)
+
+
 class Usage(NamedTuple):
     """Of a process and all below it."""
 
