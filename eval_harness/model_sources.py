@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from eval_harness.engines.completions import CompletionsEngine
+from eval_harness.engines.completions import ScoringCompletions
 from eval_harness.engines.hugging_face import HuggingFaceEngine
 from eval_harness.engines.scoring import TgiScorer
 from eval_harness.models import CANONICAL, CanonicalModel, EngineModel, ModelIdentity, Sampling
@@ -90,7 +90,7 @@ async def _served(choice: ModelChoice, settings: EngineSettings) -> Model:
             scorer = TgiScorer(choice.name, fim_format=known, token=token)
             identity = ModelIdentity("tgi", "", "", fim_format.name, "")
             return EngineModel(tgi, scorer, identity, choice.sampling)
-    openai = CompletionsEngine(choice.name, fim_format=fim_format, token=token)
+    openai = ScoringCompletions(choice.name, fim_format=fim_format, token=token)
     try:
         await openai.info()
     except EngineError as error:

@@ -46,6 +46,8 @@ class Server:
     """Certificate authority that signed the server's certificate, PEM; empty: the system's."""
     uses_proxies: bool = False
     """Obey the proxy variables of the environment."""
+    silence_timeout_s: float = SILENCE_TIMEOUT_S
+    """A server that says nothing for so long is dead."""
 
 
 class Connection:
@@ -68,7 +70,9 @@ class Connection:
             self._open_session = self._open_session or aiohttp.ClientSession(
                 headers={"Authorization": f"Bearer {server.token}"} if server.token else {},
                 timeout=aiohttp.ClientTimeout(
-                    total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=SILENCE_TIMEOUT_S
+                    total=None,
+                    sock_connect=CONNECT_TIMEOUT_S,
+                    sock_read=server.silence_timeout_s,
                 ),
                 connector=aiohttp.TCPConnector(ssl=verified),
                 read_bufsize=LONGEST_EVENT_BYTES,

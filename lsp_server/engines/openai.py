@@ -28,6 +28,7 @@ from lsp_server.engines.connection import (
     body_of,
     events,
     json_object,
+    readable,
     status_error,
 )
 
@@ -76,7 +77,7 @@ class CompletionsEngine:
     def __init__(self, server: Server, *, fim_format: FimFormat, model: str = "") -> None:
         self._url = f"{server.url.rstrip('/').removesuffix('/v1')}/v1"
         self._connection = Connection(server)
-        self._fim_format = fim_format
+        self.fim_format = fim_format
         self._wanted_model = model
         self._model = ""
         self._optional = dict(_OPTIONAL)
@@ -108,7 +109,7 @@ class CompletionsEngine:
                 f"{self._url} does not serve {wanted!r}; it names {', '.join(sorted(models))}"
             )
         self._model, limit = wanted, models[wanted]
-        return EngineInfo(wanted, "", limit, limit, self._fim_format.name)
+        return EngineInfo(wanted, "", limit, limit, self.fim_format.name)
 
     async def stream(self, query: Query) -> AsyncGenerator[Token | Finish]:
         """Yield pieces of text as they come, then one `Finish`; see `fimble.engine.Engine`.
@@ -125,7 +126,7 @@ class CompletionsEngine:
         """
         if not self._model:
             await self.info()
-        prompt = self._fim_format.render(query.parts)
+        prompt = self.fim_format.render(query.parts)
         while True:
             try:
                 async with contextlib.aclosing(self._answer(query, prompt)) as items:
@@ -135,6 +136,24 @@ class CompletionsEngine:
                 self._optional.clear()
             else:
                 return
+
+    async def completed(self, body: Mapping[str, object]) -> bytes:
+        """Return the whole answer to a request, which need not name the model.
+
+        Raises:
+            EngineUnavailableError: Nothing answers, or the server went away.
+            EngineError: The server answered with an error.
+        """
+        if not self._model:
+            await self.info()
+        session = await self._connection.session()
+        with self._connection.translated_errors():
+            async with session.post(
+                f"{self._url}/completions", json={"model": self._model, **body}
+            ) as response:
+                if response.status != 200:
+                    raise _error(response, await body_of(response))
+                return await response.read()
 
     async def close(self) -> None:
         """Release connections; streams under way end."""
@@ -186,7 +205,7 @@ class CompletionsEngine:
 
     def _before_end(self, token: Token) -> Token:
         """Return `token` itself, or what stands in it before a special token that ends."""
-        starts = [at for end in self._fim_format.ends if (at := token.text.find(end)) >= 0]
+        starts = [at for end in self.fim_format.ends if (at := token.text.find(end)) >= 0]
         return token._replace(text=token.text[: min(starts)]) if starts else token
 
     async def _raise_for_status(self, response: aiohttp.ClientResponse) -> None:
@@ -278,8 +297,9 @@ def _error(response: aiohttp.ClientResponse, body: bytes) -> EngineError:
     with contextlib.suppress(EngineError):
         table = json_object(body)
     message = _message(table)
-    if response.status in {400, 413, 422} and any(m in message.lower() for m in _TOO_LONG_MARKS):
-        return PromptTooLongError(message)
+    said = message or readable(body)
+    if response.status in {400, 413, 422} and any(m in said.lower() for m in _TOO_LONG_MARKS):
+        return PromptTooLongError(said)
     if response.status == 429:
         return EngineOverloadedError(message or f"{response.url} answers 429 {response.reason}")
     error = status_error(response, b"")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from eval_harness.engines.completions import CompletionsEngine
+from eval_harness.engines.completions import ScoringCompletions
 from eval_harness.engines.hugging_face import HuggingFaceEngine
 from eval_harness.model_sources import ModelChoice, open_model
 from eval_harness.models import CANONICAL, Sampling, seed_of
@@ -150,7 +150,7 @@ async def test_refusals_are_told_apart(
     openai: OpenAiScript, refuses: tuple[int, str], error: type[Exception]
 ) -> None:
     openai.refuses = refuses
-    engine = CompletionsEngine(f"{openai.url}/v1/", fim_format=FORMATS["starcoder"])
+    engine = ScoringCompletions(f"{openai.url}/v1/", fim_format=FORMATS["starcoder"])
     try:
         with pytest.raises(error) as caught:
             await collected(engine.stream(Query(parts=("x",))))
@@ -161,7 +161,7 @@ async def test_refusals_are_told_apart(
 
 async def test_a_stream_that_breaks_off_is_no_answer(openai: OpenAiScript) -> None:
     openai.breaks_off, openai.answer = True, lambda _: ["half", " of"]
-    engine = CompletionsEngine(openai.url, fim_format=FIMBLE)
+    engine = ScoringCompletions(openai.url, fim_format=FIMBLE)
     try:
         with pytest.raises(EngineUnavailableError, match="before the end"):
             await collected(engine.stream(Query(parts=("x",))))
