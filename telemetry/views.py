@@ -29,6 +29,7 @@ VIEWS = (
     "exposures",
     "typing",
     "facts",
+    "hourly_facts",
     "latency",
 )
 """Built upon the views `events`, `session_parts` and `opportunities`, in this order."""

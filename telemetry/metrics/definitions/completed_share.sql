@@ -10,18 +10,8 @@
 -- misleads: deleted characters count as well, so text that is accepted and thrown away raises it;
 --   typing what a completion suggests counts as typed
 -- source: JetBrains, ratio of completed code, arXiv:2405.08704; Windsurf, percent of code written
-with used as (
-    select
-        session_id,
-        min(model) as used_model
-    from opportunities
-    group by session_id
-    having min(model) = max(model)
-)
-
 select
-    facts.* replace (coalesce(facts.model, used.used_model) as model),
+    *,
     completed_chars as numerator,
     entered_chars as denominator
-from facts
-left join used using (session_id)
+from hourly_facts

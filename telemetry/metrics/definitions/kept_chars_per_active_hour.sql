@@ -10,18 +10,8 @@
 -- misleads: differs by language and kind of work more than by model; by model, only hours of
 --   sessions with one model count
 -- source: Ziegler et al. 2022, characters accepted and unchanged per active hour
-with used as (
-    select
-        session_id,
-        min(model) as used_model
-    from opportunities
-    group by session_id
-    having min(model) = max(model)
-)
-
 select
-    facts.* replace (coalesce(facts.model, used.used_model) as model),
+    *,
     kept_chars as numerator,
     active_hours as denominator
-from facts
-left join used using (session_id)
+from hourly_facts
