@@ -146,14 +146,17 @@ class CompletionSettings:
     debounce_ms: int = 100
     """Longest pause after a key before a new generation starts, 0 to 5000 ms; the pause is shorter
     where the engine answers before the next key."""
-    deadline_ms: int = 2000
-    """A request is answered after so long with the lines that are complete, 50 to 60000 ms; 0 waits
-    for the whole."""
+    lines_after_ms: int = 1000
+    """A request that takes longer is answered with the lines that are complete, as soon as there is
+    one, 0 to 60000 ms."""
+    deadline_ms: int = 8000
+    """A request is answered after so long, if with nothing, 50 to 60000 ms; 0 waits for the
+    whole."""
     min_mean_logprob: float = -100.0
     """Of suggestions that nobody asked for, those whose tokens the model found less likely are
     withheld: mean natural logarithm of the tokens' probabilities; -100 withholds nothing."""
     after_deletion: bool = False
-    """Ask the engine also where the user has just deleted something."""
+    """Ask the engine also where a key has just deleted a character or two."""
     shown_after_ms: int = 250
     """A suggestion that stayed the newest for so long counts as shown, 0 to 10000 ms."""
     max_document_bytes: int = 2_000_000
@@ -173,6 +176,8 @@ class CompletionSettings:
             raise ConfigError(f"debounce_ms is {self.debounce_ms}; it must be 0 to 5000")
         if self.deadline_ms and not 50 <= self.deadline_ms <= 60_000:
             raise ConfigError(f"deadline_ms is {self.deadline_ms}; it must be 0, or 50 to 60000")
+        if not 0 <= self.lines_after_ms <= 60_000:
+            raise ConfigError(f"lines_after_ms is {self.lines_after_ms}; it must be 0 to 60000")
         if not 0 <= self.shown_after_ms <= 10_000:
             raise ConfigError(f"shown_after_ms is {self.shown_after_ms}; it must be 0 to 10000")
         if self.max_document_bytes < 0:

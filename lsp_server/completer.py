@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 ABANDON_S = 0.3
 """A withdrawn request is taken up again within so long, or not at all."""
+LOOK_S = 0.05
+"""So often a request that waits for its first complete line looks for one."""
 
 
 class Asked(NamedTuple):
@@ -234,11 +236,7 @@ class Completer:
         self, live: _Live, turn: asyncio.Future[None], asked_ms: float
     ) -> Found | None:
         """Return what a generation gives for a request, or None if that is nothing."""
-        await asyncio.wait(
-            {live.task, turn},
-            timeout=self._left_s(asked_ms),
-            return_when=asyncio.FIRST_COMPLETED,
-        )
+        await self._wait(live, turn, asked_ms)
         if turn.done():
             return None
         if not live.task.done():
@@ -254,12 +252,25 @@ class Completer:
         rest = answered._replace(text=answered.text[len(trail.text) :])
         return Found(rest, CacheHit.MISS, live.generation.counts)
 
-    def _left_s(self, asked_ms: float) -> float | None:
-        """Return how long a request may wait still; None for as long as it takes."""
-        if not self._settings.deadline_ms:
-            return None
+    async def _wait(self, live: _Live, turn: asyncio.Future[None], asked_ms: float) -> None:
+        """Wait until a request can be answered, or must be."""
+        waited_for = {live.task, turn}
+        deadline_ms = self._settings.deadline_ms
+        if not deadline_ms:
+            await asyncio.wait(waited_for, return_when=asyncio.FIRST_COMPLETED)
+            return
+        left_s = self._left_s(asked_ms, min(self._settings.lines_after_ms, deadline_ms))
+        await asyncio.wait(waited_for, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
+        while not (live.task.done() or turn.done() or _has_lines(live.generation)):
+            left_s = min(LOOK_S, self._left_s(asked_ms, deadline_ms))
+            if not left_s:
+                return
+            await asyncio.wait(waited_for, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
+
+    def _left_s(self, asked_ms: float, limit_ms: int) -> float:
+        """Return how much of a limit a request has left."""
         waited_ms = self._clock.monotonic_ms() - asked_ms
-        return max(0.0, self._settings.deadline_ms - waited_ms) / 1000
+        return max(0.0, limit_ms - waited_ms) / 1000
 
 
 def _answer_of(generation: Generation, final: Cut) -> Answered:
@@ -272,6 +283,11 @@ def _answer_of(generation: Generation, final: Cut) -> Answered:
         suffix_chars=len(generation.window.suffix),
         answerer=generation.backend.answerer,
     )
+
+
+def _has_lines(generation: Generation) -> bool:
+    """Return whether complete lines may be shown that the user has not written yet."""
+    return bool(generation.whole_lines[len(generation.trail.text) :].strip())
 
 
 def _found_so_far(generation: Generation) -> Found:

@@ -61,7 +61,7 @@ class Lookahead:
         return place
 
     def is_deleting(self, uri: str, place: Place) -> bool:
-        """Whether the latest edit of a document deleted a piece of the line at `place`."""
+        """Whether the latest edit of a document was a backspace at `place`."""
         return self._deleted_at.get(uri) == place
 
     def worked_at(self, document: Document) -> Place | None:
@@ -87,7 +87,12 @@ def is_key(edit: Edit) -> bool:
 
 
 def _is_deletion(edit: Edit, document: Document) -> bool:
-    """Return whether an edit only takes away, and leaves something on its line."""
+    """Return whether an edit is a backspace that leaves something on its line.
+
+    Who deletes a word or a selection wants something else there.
+    """
     if edit.new or not edit.old or "\n" in edit.old:
+        return False
+    if len(edit.old) > _MAX_KEY_CHARS and not edit.old.isspace():
         return False
     return bool(document.head(edit.start).strip() or document.rest(edit.start).strip())

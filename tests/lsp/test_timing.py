@@ -123,7 +123,7 @@ def timed(test: Callable[[Editor], Awaitable[None]], **completion: object) -> No
     run_virtually(run())
 
 
-def test_at_the_deadline_the_complete_lines_are_shown_and_the_rest_comes_next() -> None:
+def test_after_a_while_the_complete_lines_are_shown_and_the_rest_comes_next() -> None:
     async def test(editor: Editor) -> None:
         editor.engine.tokens = BODY
         editor.engine.token_ms = 100
@@ -135,7 +135,20 @@ def test_at_the_deadline_the_complete_lines_are_shown_and_the_rest_comes_next() 
         [first, second] = [e for e in editor.outbox.events if isinstance(e, Served)]
         assert (first.stop_reason, second.stop_reason) == ("deadline", "block")
 
-    timed(test, deadline_ms=750)
+    timed(test, lines_after_ms=750)
+
+
+def test_the_first_complete_line_is_waited_for_and_shown_while_the_next_is_made() -> None:
+    async def test(editor: Editor) -> None:
+        editor.engine.tokens = BODY
+        editor.engine.token_ms = 1000
+        editor.open("def f():\n")
+        assert await editor.ask((1, 0)) == ("    a = 1", 1350)  # looked at every 50 ms
+        editor.write((1, 0), "    a = 1")
+        assert await editor.ask((1, 9)) == ("\n    b = 2", 2000)
+        assert len(editor.engine.queries) == 1
+
+    timed(test, lines_after_ms=100)
 
 
 def test_nothing_is_shown_at_the_deadline_where_no_line_is_complete_and_later_it_is_known() -> None:
@@ -207,6 +220,12 @@ def test_who_deletes_is_asked_nothing_but_told_what_is_known() -> None:
         assert (await editor.ask((0, 3), Trigger.INVOKED))[0] == "done"
         editor.delete((0, 0), 3)
         assert (await editor.ask((0, 0)))[0] == "done"  # an empty line is a new beginning
+        editor.write((0, 0), "        name + other")
+        editor.delete((0, 15), 5)
+        assert (await editor.ask((0, 15)))[0] == "done"  # instead of a word
+        editor.delete((0, 15))
+        editor.delete((0, 4), 4)
+        assert (await editor.ask((0, 4)))[0] == ""  # an indentation is a key
 
     timed(test, debounce_ms=0)
 
