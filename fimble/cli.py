@@ -55,6 +55,7 @@ VERBS: dict[str, Verb] = {
     "corpus": Verb("training.corpus.command", "turn sources into a clean corpus", "corpus"),
     "vocab": Verb("training.vocabulary.command", "train and measure vocabularies", "train"),
     "train": Verb("training.command", "train a model from a recipe", "train"),
+    "tune": Verb("training.tuning.command", "tune a model: data, learning, gates", "train"),
     "export": Verb("training.export.command", "write a model in a release format", "train"),
     "eval": Verb("eval_harness.command", "measure a model", "eval"),
     "telemetry": Verb("telemetry.command", "merge, query and inspect recorded events", "analyst"),

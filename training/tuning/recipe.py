@@ -1,0 +1,309 @@
+"""Recipes of tuning: what to mine, how to tune, when to stop, when to release."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from fimble.context import SNIPPET_BYTES
+from fimble.errors import ConfigError
+from fimble.fim import FIMBLE, FORMATS
+from training.recipe import SpanMix
+
+
+class Method(StrEnum):
+    """Which weights learn."""
+
+    FULL = "full"
+    LORA = "lora"
+    """Small matrices beside those of the model, which stay as they are."""
+    QLORA = "qlora"
+    """Likewise, and the model is held in 4 bits (NF4) meanwhile."""
+
+
+class Objective(StrEnum):
+    """What preferences are learnt by."""
+
+    DPO = "dpo"
+    """Pairs of texts."""
+    KTO = "kto"
+    """Single texts, wanted or not."""
+
+
+def check_shares(settings: object, names: tuple[str, ...]) -> None:
+    """Refuse shares outside 0..1."""
+    for name in names:
+        value = getattr(settings, name)
+        if not 0 <= value <= 1:
+            raise ConfigError(f"{name} is {value}; it must lie in 0..1")
+
+
+def check_positive(settings: object, names: tuple[str, ...]) -> None:
+    """Refuse numbers that are not above 0."""
+    for name in names:
+        value = getattr(settings, name)
+        if value <= 0:
+            raise ConfigError(f"{name} is {value}; it must be above 0")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MiningConfig:
+    """Which examples a file gives."""
+
+    per_task: int = 2
+    """Most examples of one task and file."""
+    max_middle_bytes: int = 700
+    """Longer bodies and blocks are left out, as in Mellum (JetBrains)."""
+    max_block_lines: int = 12
+    """Of the code below a comment."""
+    min_comment_words: int = 3
+    """A comment with fewer says too little."""
+    max_file_chars: int = 100_000
+    test_bytes: int = 1200
+    """Longer tests are not shown."""
+    snippet_rate: float = 0.5
+    """Share of the examples that get code of other files as the server chooses it, 0..1."""
+    snippet_bytes: int = SNIPPET_BYTES
+    fim_rate: float = 0.5
+    """Share of the files that give a middle drawn as in pretraining, 0..1."""
+    plain_rate: float = 0.1
+    """Share of the files that give a plain text, 0..1."""
+    spm_share: float = 0.7
+    """Share of replayed middles in SPM order, 0..1; the rest is PSM."""
+    chunk_bytes: int = 4000
+    """Size of the piece that a replayed text or middle is drawn from."""
+    spans: SpanMix = field(default_factory=SpanMix)
+
+    def __post_init__(self) -> None:
+        check_shares(self, ("snippet_rate", "fim_rate", "plain_rate", "spm_share"))
+        check_positive(self, ("per_task", "max_middle_bytes", "max_block_lines", "max_file_chars"))
+        if self.chunk_bytes < 64:
+            raise ConfigError(f"chunk_bytes is {self.chunk_bytes}; it must be 64 or more")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleasePair:
+    """Two corpora that hold two releases of the same projects."""
+
+    before: Path
+    after: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataRecipe:
+    """Instruction data: `fimble tune data`."""
+
+    corpus: Path
+    """Output folder of `fimble corpus build`: clean, decontaminated, split by project."""
+    seed: int = 0
+    jobs: int = 1
+    """Processes."""
+    per_cell: int = 2000
+    """Most examples of one task and language, for training."""
+    held_out_per_cell: int = 50
+    messages: bool = False
+    """Write chat records, too, for a model that was tuned to talk."""
+    releases: tuple[ReleasePair, ...] = ()
+    mining: MiningConfig = field(default_factory=MiningConfig)
+
+    def __post_init__(self) -> None:
+        check_positive(self, ("jobs", "per_cell", "held_out_per_cell"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelConfig:
+    """The model that is tuned."""
+
+    path: Path
+    """Its Hugging Face folder, or one of our model folders; never a name to download."""
+    fim_format: str = FIMBLE.name
+    """Name in `fimble.fim.FORMATS`."""
+    max_tokens: int = 2048
+    """Longest example; longer ones are left out and counted."""
+
+    def __post_init__(self) -> None:
+        if self.fim_format not in FORMATS:
+            raise ConfigError(
+                f"fim_format is {self.fim_format!r}; allowed are {', '.join(sorted(FORMATS))}"
+            )
+        if self.max_tokens < 64:
+            raise ConfigError(f"max_tokens is {self.max_tokens}; it must be 64 or more")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdapterConfig:
+    """LoRA: see Hu et al. 2021, arXiv:2106.09685."""
+
+    rank: int = 16
+    alpha: float = 32.0
+    """The adapter's product is scaled by alpha / rank."""
+    dropout_rate: float = 0.0
+    targets: tuple[str, ...] = ()
+    """Names of the linear layers; none stands for all but the output projection."""
+
+    def __post_init__(self) -> None:
+        check_positive(self, ("rank", "alpha"))
+        check_shares(self, ("dropout_rate",))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LearningConfig:
+    """How weights move."""
+
+    lr: float = 1e-4
+    """Peak; full fine-tunes of small models take 1e-4 to 3e-4, adapters about the same."""
+    warmup_share: float = 0.05
+    """Of the steps; then the rate falls to zero along a cosine."""
+    weight_decay: float = 0.0
+    epochs: float = 1.0
+    max_steps: int = 0
+    """0: as many as the epochs take."""
+    rows: int = 16
+    """Rows or pairs of one step."""
+    micro_rows: int = 16
+    """Rows or pairs of one forward pass."""
+    recompute: bool = False
+    """Recompute activations in the backward pass: a fifth slower, far less memory."""
+    log_every_steps: int = 10
+    check_every_steps: int = 50
+    """Steps between two looks at held-out text."""
+    checkpoint_every_steps: int = 0
+    """0: none; a run that is started again goes on from the last one."""
+
+    def __post_init__(self) -> None:
+        check_positive(self, ("lr", "epochs", "rows", "micro_rows", "log_every_steps"))
+        check_positive(self, ("check_every_steps",))
+        check_shares(self, ("warmup_share",))
+        if self.rows % self.micro_rows:
+            raise ConfigError(
+                f"rows is {self.rows}; it must be a multiple of micro_rows {self.micro_rows}"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SftRecipe:
+    """Supervised tuning: `fimble tune sft`."""
+
+    name: str
+    """Name of the tuned model."""
+    data: Path
+    """Output folder of `fimble tune data`."""
+    model: ModelConfig
+    method: Method = Method.FULL
+    seed: int = 0
+    replay_share: float = 0.15
+    """Share of the training examples that are drawn as in pretraining, 0..1."""
+    held_out_cases: int = 200
+    """Held-out examples of each task to measure on, before and after."""
+    adapter: AdapterConfig = field(default_factory=AdapterConfig)
+    learning: LearningConfig = field(default_factory=LearningConfig)
+
+    def __post_init__(self) -> None:
+        check_shares(self, ("replay_share",))
+        check_positive(self, ("held_out_cases",))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamplingConfig:
+    """How a model's own texts are drawn."""
+
+    per_prompt: int = 4
+    """Samples of one prompt; the first is greedy."""
+    temperature: float = 0.8
+    max_new_tokens: int = 64
+    prompts_at_once: int = 8
+    max_prompts: int = 2000
+
+    def __post_init__(self) -> None:
+        check_positive(self, ("per_prompt", "temperature", "max_new_tokens", "prompts_at_once"))
+        check_positive(self, ("max_prompts",))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairsRecipe:
+    """Preferences without people: `fimble tune pairs`."""
+
+    data: Path
+    """Output folder of `fimble tune data`."""
+    model: ModelConfig
+    seed: int = 0
+    differing_rate: float = 0.25
+    """Share kept of the samples that differ from the truth and have no other fault, 0..1."""
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+
+    def __post_init__(self) -> None:
+        check_shares(self, ("differing_rate",))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitConfig:
+    """Where preference tuning stops and goes back to the last state within all limits."""
+
+    max_chosen_drop: float = 0.05
+    """Nats a token by which the chosen texts may become less likely than under the parent."""
+    max_kl: float = 0.5
+    """Nats a token between the model and its parent, on held-out chosen texts."""
+    max_bits_per_byte_rise: float = 0.01
+    """Share by which held-out plain text may cost more."""
+    num_pairs: int = 64
+    """Held-out pairs or labels that are looked at."""
+    num_texts: int = 32
+    """Held-out plain texts."""
+
+    def __post_init__(self) -> None:
+        check_positive(self, ("max_chosen_drop", "max_kl", "max_bits_per_byte_rise"))
+        check_positive(self, ("num_pairs", "num_texts"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreferenceRecipe:
+    """Preference tuning: `fimble tune prefer`."""
+
+    name: str
+    preferences: Path
+    """Folder of `fimble tune pairs` or `fimble telemetry pairs`."""
+    data: Path
+    """Output folder of `fimble tune data`: its held-out texts are watched."""
+    model: ModelConfig
+    objective: Objective = Objective.DPO
+    method: Method = Method.FULL
+    seed: int = 0
+    beta: float = 0.1
+    """How dear it is to leave the parent."""
+    sft_weight: float = 0.2
+    """Of the plain likelihood of chosen texts, beside DPO's loss: against the collapse of both."""
+    length_normalised: bool = False
+    """Compare likelihoods a token, not of whole texts: against a taste for length."""
+    min_weight: float = 0.0
+    """Examples that are less sure are left out, 0..1."""
+    held_out_cases: int = 200
+    adapter: AdapterConfig = field(default_factory=AdapterConfig)
+    learning: LearningConfig = field(default_factory=lambda: LearningConfig(lr=1e-5))
+    limits: LimitConfig = field(default_factory=LimitConfig)
+
+    def __post_init__(self) -> None:
+        check_positive(self, ("beta", "held_out_cases"))
+        check_shares(self, ("min_weight",))
+        if self.sft_weight < 0:
+            raise ConfigError(f"sft_weight is {self.sft_weight}; it must be 0 or more")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateConfig:
+    """What a candidate must show against its parent, on the same held-out cases."""
+
+    better_in: tuple[str, ...] = ("exact",)
+    """Measures of which at least one must be better beyond chance."""
+    max_worse: float = 0.01
+    """Points (0..1) by which exact matches and stops may be worse at the interval's lower end."""
+    max_bits_per_byte_rise: float = 0.01
+
+    def __post_init__(self) -> None:
+        allowed = {"exact", "stop", "bits"}
+        if unknown := sorted(set(self.better_in) - allowed):
+            raise ConfigError(
+                f"better_in is {', '.join(unknown)}; allowed are {', '.join(sorted(allowed))}"
+            )
+        check_shares(self, ("max_worse",))
+        check_positive(self, ("max_bits_per_byte_rise",))
