@@ -35,6 +35,14 @@ class Query:
     seed: int | None = None
 
 
+class PromptCounts(NamedTuple):
+    """How long a prompt was."""
+
+    prompt_tokens: int
+    cached_tokens: int
+    """Those whose keys and values came from the cache; 0 where the engine does not say."""
+
+
 class Token(NamedTuple):
     """One generated token, as it comes."""
 
@@ -43,6 +51,8 @@ class Token(NamedTuple):
     """What it adds to the text; empty within a character of several tokens."""
     logprob: float
     """Natural logarithm of its probability."""
+    prompt: PromptCounts | None = None
+    """With the first token, from an engine that says so early how long the prompt was."""
 
 
 class Finish(NamedTuple):

@@ -163,6 +163,8 @@ class Generation:
             return final or self._done(finish(self.so_far, self.spot.site, _REASONS[item.reason]))
         if final is not None:
             return final
+        if item.prompt is not None:
+            self.counts.prompt_tokens, self.counts.cached_tokens = item.prompt
         if not self.counts.generated_tokens:
             self.counts.first_token_at_ms = self._clock.monotonic_ms()
             # Now, because the engine is at work on the next token meanwhile.

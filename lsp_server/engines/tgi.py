@@ -11,7 +11,7 @@ import json
 import math
 from typing import TYPE_CHECKING, cast
 
-from fimble.engine import EngineInfo, Finish, FinishReason, Token
+from fimble.engine import EngineInfo, Finish, FinishReason, PromptCounts, Token
 from fimble.errors import (
     EngineError,
     EngineOverloadedError,
@@ -182,9 +182,17 @@ def _token(event: Mapping[str, object]) -> Token:
             token_id=_integer(token["id"]),
             text="" if token["special"] else str(token["text"]),
             logprob=math.nan if logprob is None else float(cast("float", logprob)),
+            prompt=_prompt_counts(event.get("prompt")),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise EngineError(f"an event is not TGI's: {error!r} is wrong or missing") from error
+
+
+def _prompt_counts(said: object) -> PromptCounts | None:
+    """Return what our own server says with the first token; `None` where nothing is said."""
+    if not isinstance(said, dict):
+        return None
+    return PromptCounts(_integer(said["input_length"]), _integer(said["cached_tokens"]))
 
 
 def _finish(event: Mapping[str, object]) -> Finish | None:

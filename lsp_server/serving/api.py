@@ -161,6 +161,7 @@ class Api:
                     self._front.engine.vocabulary,
                     prompt=request.full_text if parameters.return_full_text else "",
                     has_details=parameters.details,
+                    has_counts=parameters.details and not isinstance(request.inputs, str),
                 )
                 await response.write(_event(body))
                 if token.finish:

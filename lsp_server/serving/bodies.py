@@ -95,10 +95,23 @@ def generate_body(
 
 
 def stream_body(
-    answer: Answer, token: GeneratedToken, vocabulary: Vocabulary, *, prompt: str, has_details: bool
+    answer: Answer,
+    token: GeneratedToken,
+    vocabulary: Vocabulary,
+    *,
+    prompt: str,
+    has_details: bool,
+    has_counts: bool,
 ) -> dict[str, object]:
-    """Return one event of `/generate_stream`; see `generate_body`."""
+    """Return one event of `/generate_stream`; see `generate_body`.
+
+    With `has_counts`, which is not TGI's, the first event says how long the prompt was: who stops
+    reading early never sees the details of the last.
+    """
     body: dict[str, object] = {"index": len(answer.tokens), "token": _token(token)}
+    if has_counts and len(answer.tokens) == 1:
+        num_tokens = len(answer.generation.prompt_ids)
+        body["prompt"] = {"input_length": num_tokens, "cached_tokens": answer.cached_tokens}
     if token.top:
         body["top_tokens"] = _top_tokens(token, vocabulary)
     body["generated_text"] = prompt + answer.text if token.finish else None

@@ -121,6 +121,24 @@ async def test_a_stream_has_tgis_bytes_and_headers(http: aiohttp.ClientSession) 
     assert "Access-Control-Allow-Origin" not in headers
 
 
+async def test_the_first_event_says_how_long_a_prompt_in_pieces_was(
+    http: aiohttp.ClientSession,
+) -> None:
+    body = {
+        "inputs": [{"special": "<|fim_suffix|>"}, "x" * 9, {"special": "<|fim_middle|>"}],
+        "parameters": {"max_new_tokens": 3, "details": True},
+    }
+    for _ in range(2):
+        async with http.post("/generate_stream", json=body) as answer:
+            data = await answer.read()
+    events = [json.loads(line[5:]) for line in data.split(b"\n\n") if line]
+
+    num_tokens = events[-1]["details"]["input_length"]
+    assert num_tokens >= 3
+    assert events[0]["prompt"] == {"input_length": num_tokens, "cached_tokens": num_tokens - 1}
+    assert not any("prompt" in event for event in events[1:])
+
+
 async def test_an_answer_has_tgis_keys_and_headers(http: aiohttp.ClientSession) -> None:
     parameters = {**GREEDY, "top_n_tokens": 2, "decoder_input_details": True}
     async with http.post("/generate", json={"inputs": "a = 1", "parameters": parameters}) as answer:

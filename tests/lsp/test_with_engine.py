@@ -100,7 +100,7 @@ async def test_an_engine_killed_in_mid_answer_is_started_again(
 
 
 async def test_typing_on_computes_only_what_is_new_and_nothing_leaves_the_machine(
-    client: LspClient, tmp_path: Path
+    client: LspClient, tmp_path: Path, spool: Path
 ) -> None:
     seen: set[str] = set()
     answers = 0
@@ -130,6 +130,11 @@ async def test_typing_on_computes_only_what_is_new_and_nothing_leaves_the_machin
     [log] = (tmp_path / "state").glob("engine-*.log")
     assert await client.close() == 0
     assert "<|fim_middle|>" not in log.read_text()
+    # Lines are complete before the engine is: its first token has said how long the prompt was.
+    served = [event for event in events_in(spool) if event["ev"] == "served"]
+    assert served
+    assert min(event["prompt_tokens"] for event in served) > 500
+    assert served[-1]["cached_tokens"] > 0.8 * served[-1]["prompt_tokens"]
 
 
 async def test_the_embedded_engine_answers_while_a_server_does_not_and_events_say_so(
