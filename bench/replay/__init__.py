@@ -1,0 +1,1 @@
+"""Real edits, turned into keys and typed again."""
