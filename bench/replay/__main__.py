@@ -41,7 +41,8 @@ if TYPE_CHECKING:
     from bench.replay.traces import Trace
 
 OURS, LLAMA = "ours", "llama-style"
-IDLE_EXIT_S = 120
+IDLE_EXIT_S = 900
+"""One player waits while another types."""
 ROOT = Path(__file__).resolve().parents[2]
 
 
