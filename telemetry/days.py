@@ -7,7 +7,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from telemetry.folds import Sources, fold_fresh, unchanged
-from telemetry.texts import query, quoted, stored_events, stored_parts, stored_requests
+from telemetry.texts import (
+    daily_of,
+    parquet_query,
+    query,
+    quoted,
+    stored_events,
+    stored_parts,
+    stored_requests,
+)
 from telemetry.warehouse import DayFile, Kind, Manifest, Warehouse, sync_folder
 
 if TYPE_CHECKING:
@@ -19,9 +27,11 @@ _ORDERS = {
     Kind.EVENTS: "session_id, seq",
     Kind.SESSIONS: "session_id",
     Kind.REQUESTS: "user_key, session_id, at_ms, opportunity_id",
+    Kind.DAILY: "all",
 }
 """Rows that are asked for together lie together."""
-_ROWS_PER_GROUP = {Kind.EVENTS: 122_880, Kind.SESSIONS: 122_880, Kind.REQUESTS: 20_480}
+_ROWS_PER_GROUP = {Kind.REQUESTS: 20_480}
+_USUAL_ROWS_PER_GROUP = 122_880
 """Smaller groups of requests, so that little is read where one user is asked for."""
 
 
@@ -59,7 +69,9 @@ def fold_days(
         rows = f"{kept} union all by name select * from folded where day = {quoted(day)}"  # noqa: S608 - literals
         fresh = replace(days[day], requests=_name(day, generation))
         num_rows = write_rows(db, rows, warehouse.path_of(fresh, Kind.REQUESTS), Kind.REQUESTS)
-        days[day] = replace(fresh, num_requests=num_rows)
+        days[day] = write_daily(
+            db, warehouse, replace(fresh, num_requests=num_rows), fresh.requests
+        )
     for kind in Kind:
         (warehouse.folder / kind).mkdir(exist_ok=True, mode=0o700)
         sync_folder(warehouse.folder / kind)
@@ -77,11 +89,22 @@ def write_session_parts(
     return written
 
 
+def write_daily(
+    db: duckdb.DuckDBPyConnection, warehouse: Warehouse, day: DayFile, name: str
+) -> DayFile:
+    """Write the requests of a day as counts; return the day with that file."""
+    written = replace(day, daily=name)
+    rows = daily_of(parquet_query([warehouse.path_of(day, Kind.REQUESTS)]))
+    write_rows(db, rows, warehouse.path_of(written, Kind.DAILY), Kind.DAILY)
+    return written
+
+
 def write_rows(db: duckdb.DuckDBPyConnection, rows: str, path: Path, kind: Kind) -> int:
     """Write the rows of a query into a file that survives a power loss; return how many."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     ordered = f"from ({rows}\n) order by {_ORDERS[kind]}"
-    options = f"format parquet, compression zstd, row_group_size {_ROWS_PER_GROUP[kind]}"
+    group = _ROWS_PER_GROUP.get(kind, _USUAL_ROWS_PER_GROUP)
+    options = f"format parquet, compression zstd, row_group_size {group}"
     to_file = f"copy ({ordered}) to {quoted(os.fspath(path))} ({options})"
     (count,) = db.execute(to_file).fetchone() or (0,)
     with path.open("rb+") as file:

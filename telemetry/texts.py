@@ -62,14 +62,27 @@ def stored_requests(parquet: Sequence[Path], *, is_uniform: bool = False) -> str
     return parquet_query(parquet, is_uniform=is_uniform) if parquet else _empty("requests")
 
 
+def stored_daily(parquet: Sequence[Path]) -> str:
+    """Return a query for the counts in Parquet files, or an empty one."""
+    return parquet_query(parquet, is_uniform=True) if parquet else daily_of(_empty("requests"))
+
+
+def daily_of(requests: str) -> str:
+    """Return a query that counts the rows of the query `requests`, as `daily.sql` says."""
+    rows = f"opportunities as ({requests}), typing as ({_empty('typing')})"
+    return f"with {rows}, facts as ({query('facts')}) {query('daily')}"
+
+
 def _empty(name: str) -> str:
     """Return a query with the columns of a query file, and no rows."""
     no_events = f"with events as ({stored_events(())})"
     if name == "session_parts":
         return f"{no_events} {query('session_parts')}"
     no_parts = f"session_parts as ({query('session_parts')})"
-    body = query("requests").removeprefix(_comments(query("requests"))).removeprefix("with ")
-    return f"{no_events}, {no_parts}, sessions as ({query('sessions')}), {body}"
+    body = query(name).removeprefix(_comments(query(name)))
+    joint = ", " if body.startswith("with ") else " "
+    body = body.removeprefix("with ")
+    return f"{no_events}, {no_parts}, sessions as ({query('sessions')}){joint}{body}"
 
 
 def _comments(text: str) -> str:

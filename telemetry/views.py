@@ -14,8 +14,17 @@ import duckdb
 from telemetry.metrics.definition import table_of_metrics
 from telemetry.metrics.histogram import MACROS
 from telemetry.schema import COLUMNS
-from telemetry.texts import query, quoted, stored_events, stored_parts, stored_requests
-from telemetry.warehouse import FORMAT_VERSION, Kind
+from telemetry.texts import (
+    daily_of,
+    parquet_query,
+    query,
+    quoted,
+    stored_daily,
+    stored_events,
+    stored_parts,
+    stored_requests,
+)
+from telemetry.warehouse import FIRST_THAT_COUNTS, FORMAT_VERSION, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -29,10 +38,11 @@ VIEWS = (
     "exposures",
     "typing",
     "facts",
+    "daily_facts",
     "hourly_facts",
     "latency",
 )
-"""Built upon the views `events`, `session_parts` and `opportunities`, in this order."""
+"""Built upon the views `events`, `session_parts`, `opportunities` and `daily`, in this order."""
 EARLIEST_MS = 1_577_836_800_000
 """2020-01-01."""
 MAX_AHEAD_MS = 7 * 86_400_000
@@ -87,6 +97,7 @@ class Queries(NamedTuple):
     events: str
     session_parts: str
     requests: str
+    daily: str
 
 
 def queries_of(warehouse: Warehouse, manifest: Manifest) -> Queries:
@@ -97,8 +108,19 @@ def queries_of(warehouse: Warehouse, manifest: Manifest) -> Queries:
         stored_events(warehouse.files(manifest, Kind.EVENTS)),
         stored_parts(warehouse.files(manifest, Kind.SESSIONS)),
         stored_requests(warehouse.files(manifest, Kind.REQUESTS), is_uniform=is_uniform),
+        _counts(warehouse, manifest),
     )
     return Queries(*(f"from ({rows}) select * where {where}" for rows in stored))
+
+
+def _counts(warehouse: Warehouse, manifest: Manifest) -> str:
+    """Return a query for the counts of all days; those that have no file yet are counted now."""
+    counts = stored_daily(warehouse.files(manifest, Kind.DAILY))
+    days = [day for _, day in sorted(manifest.days.items()) if day.requests and not day.daily]
+    if not days or manifest.format_version < FIRST_THAT_COUNTS:
+        return counts
+    requests = parquet_query([warehouse.path_of(day, Kind.REQUESTS) for day in days])
+    return f"{counts} union all by name ({daily_of(requests)})"
 
 
 def not_forgotten(digests: Iterable[str]) -> str:
@@ -112,6 +134,7 @@ def create_views(connection: duckdb.DuckDBPyConnection, sources: Queries) -> Non
     connection.execute(f"create view events as {sources.events}")
     connection.execute(f"create view session_parts as {sources.session_parts}")
     connection.execute(f"create view opportunities as {sources.requests}")
+    connection.execute(f"create view daily as {sources.daily}")
     for signature, text in MACROS.items():
         connection.execute(f"create macro {signature} as {text}")
     for name in VIEWS:

@@ -1,9 +1,10 @@
-"""The warehouse: Parquet files, three a day, and the manifest that names them.
+"""The warehouse: Parquet files, four a day, and the manifest that names them.
 
     manifest.json      which files count, and which segments are in them; replaced whole
     events/*.parquet   <day>.<generation>.parquet; written once, never changed, as all of these
     requests/*.parquet the same events, folded to one row a request, in the file of its first day
     sessions/*.parquet what each day says about each session
+    daily/*.parquet  the requests of a day as counts, by session and what metrics are asked by
     aside/*.jsonl    lines that are no events of this release, by segment
     fimble.duckdb    views and metrics over the files, for any DuckDB client; replaced whole
     merge.lock       held by the one process that merges
@@ -32,11 +33,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-FORMAT_VERSION = 3
-READABLE_FORMATS = (1, 2, 3)
-"""The first one had no folded files, the second fewer columns: the next merge folds them anew."""
+FORMAT_VERSION = 4
+READABLE_FORMATS = (1, 2, 3, 4)
+"""The first one had no folded files, others fewer columns: the next merge folds them anew."""
 FIRST_WITH_TOMBSTONES = 2
 """Older releases would show what is forgotten, so they must not read on."""
+FIRST_THAT_COUNTS = 3
+"""Requests of older formats lack columns that counts are made of."""
 GRACE_MS = 3_600_000
 """Longer than the longest query."""
 LOCK_POLL_S = 0.05
@@ -48,6 +51,7 @@ class Kind(StrEnum):
     EVENTS = "events"
     REQUESTS = "requests"
     SESSIONS = "sessions"
+    DAILY = "daily"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +65,8 @@ class DayFile:
     """Name of the parts of sessions; empty in a warehouse of format 1."""
     requests: str = ""
     num_requests: int = 0
+    daily: str = ""
+    """Name of the counts; empty in warehouses of formats 1 to 3."""
 
     def file(self, kind: Kind) -> str:
         """Return the name of the file of a kind, within its folder."""
@@ -71,6 +77,8 @@ class DayFile:
                 return self.sessions
             case Kind.REQUESTS:
                 return self.requests
+            case Kind.DAILY:
+                return self.daily
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

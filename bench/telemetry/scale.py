@@ -33,6 +33,7 @@ from telemetry.warehouse import DayFile, Kind, Manifest, Warehouse
 NUM_DAYS, COPIES, LINKS = 18, 10, 5
 REQUESTS_PER_DAY = 28.5
 """Of the average simulated user, weekends included."""
+_MORE_NAMES = {Kind.REQUESTS: ["opportunity_id", "completion_id"], Kind.DAILY: ["who"]}
 SOME_USER = "select user_key from sessions order by md5(user_key) limit 1"
 QUESTIONS = {
     "acceptance by day, language and model": """\
@@ -107,7 +108,7 @@ def _copied(few: Warehouse, many: Warehouse, files: DayFile) -> DayFile:
         for kind in Kind:
             rows = parquet_query([few.path_of(files, kind)])
             names = ["session_id", "user_key"]
-            names += ["opportunity_id", "completion_id"] if kind is Kind.REQUESTS else []
+            names += _MORE_NAMES.get(kind, [])
             renamed = ", ".join(f"chr(97 + copy::int) || substr({n}, 2) as {n}" for n in names)
             wider = f"select * exclude (copy) replace ({renamed}) from ({rows}) "  # noqa: S608 - our own names
             wider += f"cross join range({COPIES}) as copies (copy)"
@@ -120,7 +121,7 @@ def _linked(warehouse: Warehouse, day: str, files: DayFile, number: int) -> tupl
     if number == 0:
         return day, files
     name = f"{day}-{number}.parquet"
-    linked = replace(files, name=name, sessions=name, requests=name)
+    linked = replace(files, name=name, sessions=name, requests=name, daily=name)
     for kind in Kind:
         path = warehouse.path_of(linked, kind)
         path.unlink(missing_ok=True)

@@ -175,6 +175,6 @@ def _files(manifest: Manifest) -> set[str]:
 
 
 def _files_of(table: dict[str, dict[str, dict[str, str]]]) -> set[str]:
-    fields = {Kind.EVENTS: "name", Kind.SESSIONS: "sessions", Kind.REQUESTS: "requests"}
+    fields = {kind: "name" if kind is Kind.EVENTS else kind.value for kind in Kind}
     days = table.get("days", {}).values()
     return {f"warehouse/{k}/{d[f]}" for d in days for k, f in fields.items() if d.get(f)}

@@ -156,8 +156,8 @@ def table_of_metrics() -> str:
     ]
     keys = "day, editor, language, trigger, model, server_version, team"
     return (
-        f"select {keys}, {', '.join([*sums, *rates])} from facts "  # noqa: S608 - our own names
-        f"where requests = 1 group by {keys}"
+        f"select {keys}, {', '.join([*sums, *rates])} from daily_facts "  # noqa: S608 - our own names
+        f"where requests > 0 group by {keys}"
     )
 
 

@@ -21,7 +21,7 @@ import numpy as np
 from fimble.errors import InputError
 from telemetry.metrics.definition import HOURS, definition
 from telemetry.metrics.histogram import PERCENTILES
-from telemetry.texts import quoted
+from telemetry.texts import query, quoted
 
 if TYPE_CHECKING:
     import duckdb
@@ -52,6 +52,8 @@ DIMENSIONS: dict[str, str] = {
 """What a metric can be asked by, and the expression that tells it; `version` is the server's."""
 NOT_OF_TYPING = ("model_digest", "backend", "cache", "trigger", "scope")
 """What is not known of time at the keyboard."""
+NOT_DAILY = frozenset({"cache", "scope"})
+"""What requests must be read one by one for, since the view `daily_facts` does not tell it."""
 _MAX_DEGREES = 200  # with more, Student's t is the normal distribution to two digits
 
 
@@ -172,12 +174,12 @@ def _ratio(found: Definition, question: Question, *, unit: str, withheld: str) -
     """Return the statement for a ratio: sums by user, then their sums and moments by group."""
     keys = ", ".join(question.by)
     first = f"{keys}, " if keys else ""
-    of_what = "true" if found.is_of_typing else "requests = 1"  # so that typing is not even read
+    of_what = "true" if found.is_of_typing else "requests > 0"  # so that typing is not even read
     form = "double" if HOURS in {found.numerator, found.denominator} else "bigint"
     names = ("numerator", "denominator", "value", "low", "high")
     shown = ", ".join(f"case when not is_withheld then {name} end as {name}" for name in names)
     return f"""\
-with counted as (
+with {_facts(question)}counted as (
 {found.sql}),
 by_user as (
     select {_keys(question)}{unit} as unit,
@@ -200,6 +202,13 @@ judged as (
     from moments
 )
 select {first}num_users, {shown}, is_withheld from judged order by all"""  # noqa: S608 - our own words, and literals by `quoted`
+
+
+def _facts(question: Question) -> str:
+    """Return what puts sums by session and day in the place of requests, wherever they will do."""
+    if NOT_DAILY & {*question.by, *question.only}:
+        return ""
+    return f"facts as (from daily_facts), hourly_facts as (\n{query('hourly_facts')}),\n"
 
 
 @cache

@@ -233,6 +233,7 @@ def _without(
         num_events=0,
         sessions=f"{name}.{generation}.parquet" if files.sessions else "",
         requests=f"{name}.{generation}.parquet" if files.requests else "",
+        daily=f"{name}.{generation}.parquet" if files.daily else "",
     )
     counts = {
         kind: write_rows(

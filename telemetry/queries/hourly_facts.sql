@@ -5,7 +5,8 @@ with used as (
     select
         session_id,
         min(model) as used_model
-    from opportunities
+    from facts
+    where requests > 0
     group by session_id
     having min(model) = max(model)
 )

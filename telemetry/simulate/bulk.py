@@ -6,13 +6,14 @@ are written; views of requests, completions and sessions are whole.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from telemetry.days import write_rows
+from telemetry.days import write_daily, write_rows
 from telemetry.simulate.company import (
     CACHES,
     EDITORS,
@@ -103,6 +104,5 @@ def _write_day(
     parts = f"with events as ({started}) {query('session_parts')}"
     write_rows(db, parts, warehouse.path_of(files, Kind.SESSIONS), Kind.SESSIONS)
     num_rows = write_rows(db, rows, warehouse.path_of(files, Kind.REQUESTS), Kind.REQUESTS)
-    return DayFile(
-        name=name, num_events=num_events, sessions=name, requests=name, num_requests=num_rows
-    )
+    whole = replace(files, num_events=num_events, num_requests=num_rows)
+    return write_daily(db, warehouse, whole, name)
