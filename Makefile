@@ -3,7 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PEER := build/peers/datatrove
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+# Compiling 21,000 modules takes minutes, and few of them are imported: each is compiled when it first
+# is. So bytecode must be kept here, also where the shell says otherwise.
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt
+export PYTHONDONTWRITEBYTECODE :=
 export HF_HUB_OFFLINE := 1
 export ORT_DISABLE_TELEMETRY := 1
 NPM := build/npm
