@@ -286,19 +286,26 @@ def load_settings(path: Path | None = None) -> Settings:
     return read_toml(Settings, chosen)
 
 
-def with_client_options(settings: Settings, options: Mapping[str, object]) -> Settings:
+def with_client_options(
+    settings: Settings, options: Mapping[str, object], *, where: str = "initializationOptions"
+) -> Settings:
     """Return `settings` with the tables that an editor sent put over them.
+
+    Args:
+        settings: Of the user.
+        options: What the editor sent.
+        where: How messages call it.
 
     Raises:
         ConfigError: The editor sent an unknown key or a wrong value, or would record more than the
             user's own file allows: what an editor sends may come from a workspace.
     """
-    overlaid = _overlaid(settings, options, where="initializationOptions")
+    overlaid = _overlaid(settings, options, where=where)
     allowed, wanted = settings.telemetry.level, overlaid.telemetry.level
     guarded = allowed is TelemetryLevel.OFF or wanted is TelemetryLevel.CONTENT
     if guarded and wanted not in {allowed, TelemetryLevel.OFF}:
         raise ConfigError(
-            f"initializationOptions: telemetry: level is {wanted.value!r}; fimble.toml allows "
+            f"{where}: telemetry: level is {wanted.value!r}; fimble.toml allows "
             f"{allowed.value!r}, and only that file can raise it"
         )
     return overlaid

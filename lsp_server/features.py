@@ -8,38 +8,43 @@ from __future__ import annotations
 import asyncio
 import logging
 from importlib.metadata import version
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from lsprotocol import types
 from pygls.lsp.server import LanguageServer
-from pygls.protocol import JsonRPCNotification, default_converter
 
 from fimble.clock import SystemClock
-from fimble.errors import ConfigError
 from fimble.events import Trigger
-from fimble.paths import experiments_dir
-from fimble.settings import Settings, load_settings, with_client_options
-from fimble.text import Position, PositionEncoding, to_lf
-from lsp_server.backend import Backend
-from lsp_server.documents import Range
+from fimble.text import PositionEncoding, to_lf
+from lsp_server.configuring import (
+    Configuration,
+    begin,
+    first_configuration,
+    make_variants,
+    reconfigured,
+)
 from lsp_server.logs import OUR_LOGGER
 from lsp_server.offers import Selected
 from lsp_server.recording import start_recording
 from lsp_server.session import Client, Request, Session
 from lsp_server.shipping.beside import start_beside
-from lsp_server.variants import Variants, usable
+from lsp_server.wire import (
+    ACCEPTED_COMMAND,
+    completion_id_in,
+    converter,
+    inline_item,
+    object_of,
+    popup_item,
+    position_of,
+    range_of,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from cattrs import Converter
     from pygls.server import ServerErrors
 
     from fimble.clock import Clock
-    from lsp_server.offers import Item
     from lsp_server.recording import Outboxes
 
-ACCEPTED_COMMAND = "fimble.accepted"
 EXPLAIN_COMMAND = "fimble.explain"
 TRIGGER_CHARACTERS = (".", "(", " ", "=", ":", ",")
 _log = logging.getLogger(OUR_LOGGER)
@@ -53,9 +58,10 @@ class FimbleServer(LanguageServer):
             "fimble",
             version("fimble"),
             types.TextDocumentSyncKind.Incremental,
-            converter_factory=_converter,
+            converter_factory=converter,
         )
         self.clock = clock
+        self.configuration = Configuration()
         self.session: Session | None = None
         self.outbox: Outboxes | None = None
         self.is_shipped = False
@@ -137,27 +143,15 @@ def make_server(clock: Clock | None = None) -> FimbleServer:
 
 def initialize(ls: FimbleServer, params: types.InitializeParams) -> None:
     """Make the session; the capabilities follow from what is registered."""
-    settings = _settings(ls, params.initialization_options)
+    ls.configuration = first_configuration(params, ls.messages)
+    settings = ls.configuration.settings
     client = _client(ls, params)
     recording = start_recording(settings, client, clock=ls.clock, server_version=ls.version)
     ls.outbox, recorder = recording.outbox, recording.recorder
     ls.messages += recording.messages
     ls.is_shipped = recording.is_shipped
-    user_id = recorder.user_key  # without one, nobody could say whose the results are
-    variants = Variants(
-        settings,
-        Backend(settings.engine),
-        clock=ls.clock,
-        user_id=user_id,
-        experiments=usable(experiments_dir(), settings, ls.messages) if user_id else (),
-    )
-    ls.session = Session(
-        client,
-        variants,
-        recorder=recorder,
-        editor=ls,
-        clock=ls.clock,
-    )
+    variants = make_variants(ls, settings, recorder.user_key)
+    ls.session = Session(client, variants, recorder=recorder, editor=ls, clock=ls.clock)
     inline = (
         params.capabilities.text_document and params.capabilities.text_document.inline_completion
     )
@@ -171,7 +165,7 @@ def initialized(ls: FimbleServer, _: types.InitializedParams) -> None:
     for message in ls.messages:
         ls.show_error(message)
     ls.messages.clear()
-    ls.in_background(asyncio.create_task(ls.open_session.warm_up()))
+    ls.in_background(asyncio.create_task(begin(ls)))
     if ls.is_shipped:
         ls.in_background(asyncio.create_task(asyncio.to_thread(start_beside)))
 
@@ -191,7 +185,7 @@ def did_change(ls: FimbleServer, params: types.DidChangeTextDocumentParams) -> N
     """Take over the changes of a document."""
     changes = [
         (
-            _range(change.range)
+            range_of(change.range)
             if isinstance(change, types.TextDocumentContentChangePartial)
             else None,
             change.text,
@@ -215,6 +209,11 @@ def did_change_folders(ls: FimbleServer, params: types.DidChangeWorkspaceFolders
     ls.in_background(asyncio.create_task(ls.open_session.warm_up()))  # their ignore files
 
 
+def did_change_configuration(ls: FimbleServer, params: types.DidChangeConfigurationParams) -> None:
+    """Take over the editor's settings."""
+    ls.in_background(asyncio.create_task(reconfigured(ls, params.settings)))
+
+
 async def inline_completion(
     ls: FimbleServer, params: types.InlineCompletionParams
 ) -> types.InlineCompletionList | None:
@@ -227,14 +226,14 @@ async def inline_completion(
     items = await ls.open_session.complete(
         Request(
             uri=params.text_document.uri,
-            position=_position(params.position),
+            position=position_of(params.position),
             trigger=Trigger.INVOKED if is_invoked else Trigger.AUTOMATIC,
-            selected=Selected(_range(chosen.range), chosen.text) if chosen else None,
+            selected=Selected(range_of(chosen.range), chosen.text) if chosen else None,
         )
     )
     if items is None:
         return None
-    return types.InlineCompletionList(items=[_inline_item(item) for item in items])
+    return types.InlineCompletionList(items=[inline_item(item) for item in items])
 
 
 async def completion(
@@ -246,26 +245,26 @@ async def completion(
     items = await ls.open_session.complete(
         Request(
             uri=params.text_document.uri,
-            position=_position(params.position),
+            position=position_of(params.position),
             trigger=Trigger.INVOKED if is_invoked else Trigger.AUTOMATIC,
             from_word=True,
         )
     )
     if items is None:
         return None
-    return types.CompletionList(is_incomplete=True, items=[_popup_item(item) for item in items])
+    return types.CompletionList(is_incomplete=True, items=[popup_item(item) for item in items])
 
 
 def did_show(ls: FimbleServer, params: object) -> None:
     """Copilot's `textDocument/didShowCompletion`: the editor says what is on screen."""
-    if (completion_id := _completion_id(params)) is not None:
+    if (completion_id := completion_id_in(params)) is not None:
         ls.open_session.recorder.shown(completion_id)
 
 
 def did_accept_part(ls: FimbleServer, params: object) -> None:
     """Copilot's `textDocument/didPartiallyAcceptCompletion`: counted from the item's start."""
-    item, length = _object(_object(params).get("item")), _object(params).get("acceptedLength")
-    completion_id, text = _completion_id(params), item.get("insertText")
+    item, length = object_of(object_of(params).get("item")), object_of(params).get("acceptedLength")
+    completion_id, text = completion_id_in(params), item.get("insertText")
     if completion_id is not None and isinstance(length, int) and isinstance(text, str):
         left = text.encode("utf-16-le")[2 * length :].decode("utf-16-le", errors="ignore")
         ls.open_session.recorder.accepted_part(completion_id, len(to_lf(left)))
@@ -273,7 +272,7 @@ def did_accept_part(ls: FimbleServer, params: object) -> None:
 
 def did_focus(ls: FimbleServer, params: object) -> None:
     """Copilot's `textDocument/didFocus`: the user went to a document."""
-    uri = _object(_object(params).get("textDocument")).get("uri")
+    uri = object_of(object_of(params).get("textDocument")).get("uri")
     if isinstance(uri, str):
         ls.open_session.focused(uri)
 
@@ -298,21 +297,11 @@ _FEATURES = {
     types.TEXT_DOCUMENT_DID_CHANGE: did_change,
     types.TEXT_DOCUMENT_DID_CLOSE: did_close,
     types.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS: did_change_folders,
+    types.WORKSPACE_DID_CHANGE_CONFIGURATION: did_change_configuration,
     "textDocument/didShowCompletion": did_show,
     "textDocument/didPartiallyAcceptCompletion": did_accept_part,
     "textDocument/didFocus": did_focus,
 }
-
-
-def _settings(ls: FimbleServer, options: object) -> Settings:
-    """Return the user's settings; what does not fit is left out, and the user is told."""
-    settings = Settings()
-    try:
-        settings = load_settings()
-        return with_client_options(settings, _object(options))
-    except ConfigError as error:
-        ls.messages.append(f"Fimble: {error}")
-        return settings
 
 
 def _client(ls: FimbleServer, params: types.InitializeParams) -> Client:
@@ -327,63 +316,3 @@ def _client(ls: FimbleServer, params: types.InitializeParams) -> Client:
         encoding=PositionEncoding(str(chosen)),
         folders=folders or ([params.root_uri] if params.root_uri else []),
     )
-
-
-def _position(position: types.Position) -> Position:
-    return Position(position.line, position.character)
-
-
-def _range(span: types.Range) -> Range:
-    return Range(_position(span.start), _position(span.end))
-
-
-def _replaced(item: Item) -> types.Range:
-    return types.Range(types.Position(*item.start), types.Position(*item.end))
-
-
-def _accept(item: Item) -> types.Command:
-    return types.Command(title="Accept", command=ACCEPTED_COMMAND, arguments=[item.completion_id])
-
-
-def _inline_item(item: Item) -> types.InlineCompletionItem:
-    return types.InlineCompletionItem(
-        insert_text=item.insert_text, range=_replaced(item), command=_accept(item)
-    )
-
-
-def _popup_item(item: Item) -> types.CompletionItem:
-    shown = item.insert_text.strip().splitlines()[0]
-    return types.CompletionItem(
-        label=shown,
-        kind=types.CompletionItemKind.Text,
-        detail="Fimble",
-        filter_text=item.insert_text,
-        insert_text_format=types.InsertTextFormat.PlainText,
-        text_edit=types.TextEdit(range=_replaced(item), new_text=item.insert_text),
-        command=_accept(item),
-    )
-
-
-def _completion_id(params: object) -> str | None:
-    """Return the name of the completion in a notification about an item of ours."""
-    command = _object(_object(_object(params).get("item")).get("command"))
-    arguments = command.get("arguments")
-    is_ours = command.get("command") == ACCEPTED_COMMAND and isinstance(arguments, list)
-    named = arguments[0] if is_ours and arguments else None
-    return named if isinstance(named, str) else None
-
-
-def _object(value: object) -> Mapping[str, object]:
-    return cast("Mapping[str, object]", value) if isinstance(value, dict) else {}
-
-
-def _converter() -> Converter:
-    """Return pygls's converter; notifications it does not know keep their JSON."""
-    converter = default_converter()
-    converter.register_structure_hook(
-        JsonRPCNotification,
-        lambda message, _: JsonRPCNotification(
-            method=message["method"], jsonrpc=message["jsonrpc"], params=message.get("params")
-        ),
-    )
-    return converter

@@ -69,6 +69,7 @@ class Recorder:
         self._retention = Retention()
         self._writing = Writing()
         self._content = content
+        self._is_silent = False
         self._timer: asyncio.TimerHandle | None = None
         self._due_ms: float | None = None
         self.user_key = ""
@@ -92,7 +93,7 @@ class Recorder:
         """
         name, editor_version = editor
         self.user_key = identity.user_key
-        self._outbox.put(
+        self._write(
             SessionStarted(
                 editor=name,
                 editor_version=editor_version,
@@ -105,15 +106,20 @@ class Recorder:
             )
         )
 
+    def silence(self) -> None:
+        """Record nothing from now on."""
+        self._is_silent = True
+        self._content = None
+
     def exposed(self, opportunity_id: str, assignments: Iterable[Assignment]) -> None:
         """A request takes part in experiments."""
         for each in assignments:
-            self._outbox.put(Exposed(opportunity_id=opportunity_id, **each._asdict()))
+            self._write(Exposed(opportunity_id=opportunity_id, **each._asdict()))
 
     def missed(self, missed: Missed, answerer: Answerer) -> None:
         """A request got nothing."""
         language = language_of(missed.document) if missed.document else None
-        self._outbox.put(
+        self._write(
             Opportunity(
                 opportunity_id=missed.opportunity_id,
                 language=language.name if language else "",
@@ -254,6 +260,10 @@ class Recorder:
             wait_ms = max(1.0, due_ms - self._clock.monotonic_ms())
             self._timer = asyncio.get_running_loop().call_later(wait_ms / 1000, self._tick)
 
+    def _write(self, event: Event | Later) -> None:
+        if not self._is_silent:
+            self._outbox.put(event)
+
     def _put(self, events: Iterable[Event | Later]) -> None:
         """Record events, and what follows from them for the texts that were accepted."""
         now_ms = self._clock.monotonic_ms()
@@ -261,7 +271,7 @@ class Recorder:
             if (document := self.documents.get(taken.uri)) is not None:
                 self._retention.watch(taken, document, now_ms)
         for event in events:
-            self._outbox.put(event)
+            self._write(event)
             if isinstance(event, Resolved):
                 is_accepted = event.accepted_chars > 0
                 self._put(

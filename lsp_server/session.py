@@ -121,6 +121,23 @@ class Session:
             self._notice(error)
         self._context.start(is_trained=self._variants.plain.route.current.takes_snippets)
 
+    async def reconfigure(self, variants: Variants) -> None:
+        """Go on with other settings; what the former ones made is forgotten."""
+        former, self._variants = self._variants, variants
+        completers = dict(self._completers)
+        for uri in completers:
+            self._completers[uri] = DocumentCompleters(variants.plain, clock=self._clock)
+        self._exclusions = Exclusions(variants.plain.settings)
+        self._context.close()
+        self._context = ContextSource(
+            variants.context, self.documents, self.folders, clock=self._clock
+        )
+        for uri in completers:
+            self._context.opened(uri)
+        for completer in completers.values():
+            await completer.close()
+        await former.close()
+
     def opened(self, uri: str, language_id: str, version: int, text: str) -> None:
         """The editor has opened a document."""
         self.closed(uri)

@@ -30,6 +30,12 @@ class LspClient:
         self.capabilities: dict[str, object] = {}
         self.messages: list[str] = []
         """What the server showed to the user."""
+        self.notified: list[Mapping[str, Any]] = []
+        """Notifications of the server's besides those."""
+        self.asked: list[Mapping[str, Any]] = []
+        """Requests of the server's."""
+        self.answers: dict[str, object] = {}
+        """What they are answered with, by method; null where there is nothing."""
         self.versions: dict[str, int] = {}
         self._ids = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[object]] = {}
@@ -42,8 +48,9 @@ class LspClient:
         options: object = None,
         inline: bool = True,
         name: str = "test",
+        capabilities: Mapping[str, object] | None = None,
     ) -> dict[str, object]:
-        """Say hello, and return the server's answer."""
+        """Say hello, and return the server's answer; `capabilities` are those besides the usual."""
         text_document: dict[str, object] = {"inlineCompletion": {}} if inline else {}
         result = await self.request(
             "initialize",
@@ -55,6 +62,7 @@ class LspClient:
                 "capabilities": {
                     "general": {"positionEncodings": encodings or ["utf-16"]},
                     "textDocument": text_document,
+                    **(capabilities or {}),
                 },
                 "initializationOptions": options,
             },
@@ -172,10 +180,16 @@ class LspClient:
                 pass
             self._receive(json.loads(await stream.readexactly(length)))
 
-    def _receive(self, message: Mapping[str, object]) -> None:
+    def _receive(self, message: Mapping[str, Any]) -> None:
         if message.get("method") == "window/showMessage":
             self.messages.append(message["params"]["message"])
-        elif "method" not in message:
+        elif "method" in message and "id" in message:
+            self.asked.append(message)
+            result = self.answers.get(message["method"])
+            self._write({"jsonrpc": "2.0", "id": message["id"], "result": result})
+        elif "method" in message:
+            self.notified.append(message)
+        else:
             future = self._waiting.pop(message["id"])
             if future.done():
                 return

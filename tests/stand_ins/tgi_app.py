@@ -30,6 +30,8 @@ class TgiScript:
     """Tokens for a prompt; the end token comes after them."""
     delay_s: float = 0.0
     """Pause before each token."""
+    info_delay_s: float = 0.0
+    """Pause before it says what it is."""
     max_input_chars: int = 1_000_000
     """A longer prompt gets TGI's validation error."""
     refuses: tuple[int, dict[str, str]] | None = None
@@ -52,11 +54,15 @@ def tgi_server(script: TgiScript) -> Iterator[TgiScript]:
     async def stream(request: web.Request) -> web.StreamResponse:
         return await _stream(request, script)
 
+    async def info(request: web.Request) -> web.Response:
+        await asyncio.sleep(script.info_delay_s)
+        return await _info(request)
+
     async def serve() -> None:
         app = web.Application()
         app.add_routes(
             [
-                web.get("/info", _info),
+                web.get("/info", info),
                 web.get("/health", _health),
                 web.post("/generate_stream", stream),
             ]
