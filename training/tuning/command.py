@@ -12,13 +12,13 @@ from fimble.config import read_toml
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the subcommands of `fimble tune`."""
     steps = parser.add_subparsers(dest="step", metavar="STEP", required=True)
-    for name, text in (("data", "mine instruction examples from a corpus"),):
+    for name, (text, _) in _STEPS.items():
         step = steps.add_parser(name, help=text, description=text)
         step.add_argument("recipe", metavar="RECIPE", type=Path, help="TOML recipe")
         step.add_argument("--out", metavar="DIR", type=Path, required=True, help="where to")
@@ -26,27 +26,49 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Do one step, and print what came of it."""
+    """Do one step, and print what came of it: its record as JSON, or a few lines."""
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    _STEPS[arguments.step](arguments)
+    _, step = _STEPS[arguments.step]
+    record = step(arguments.recipe, arguments.out)
+    if arguments.json:
+        sys.stdout.write(f"{json.dumps(record, indent=2, ensure_ascii=False)}\n")
+    else:
+        sys.stdout.write("".join(f"{line}\n" for line in _lines(record)))
     return 0
 
 
-def _data(arguments: argparse.Namespace) -> None:
+def _data(recipe: Path, out: Path) -> dict[str, Any]:
     from training.tuning.data import build_data
     from training.tuning.recipe import DataRecipe
 
-    card: dict[str, Any] = build_data(read_toml(DataRecipe, arguments.recipe), arguments.out)
-    if arguments.json:
-        _print_json(card)
-        return
-    for split, tasks in card["by_task"].items():
+    return build_data(read_toml(DataRecipe, recipe), out)
+
+
+def _sft(recipe: Path, out: Path) -> dict[str, Any]:
+    from training.tuning.recipe import SftRecipe
+    from training.tuning.sft import tune
+
+    tune(read_toml(SftRecipe, recipe), out)
+    return _record(out)
+
+
+def _record(out: Path) -> dict[str, Any]:
+    from training.tuning.outcome import RECORD_NAME
+
+    return json.loads((out / RECORD_NAME).read_text(encoding="utf-8"))
+
+
+def _lines(record: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what a person wants to know of a record."""
+    for split, tasks in record.get("by_task", {}).items():
         counts = ", ".join(f"{task} {languages['all']}" for task, languages in tasks.items())
-        sys.stdout.write(f"{split}: {counts}\n")
+        yield f"{split}: {counts}"
+    before, after = record.get("before", {}), record.get("after", {})
+    for name in sorted(set(before) & set(after)):
+        yield f"{name}: {before[name]:.4f} -> {after[name]:.4f}"
 
 
-def _print_json(value: Mapping[str, object]) -> None:
-    sys.stdout.write(f"{json.dumps(value, indent=2, ensure_ascii=False)}\n")
-
-
-_STEPS = {"data": _data}
+_STEPS: dict[str, tuple[str, Callable[[Path, Path], dict[str, Any]]]] = {
+    "data": ("mine instruction examples from a corpus", _data),
+    "sft": ("tune a model on instruction examples", _sft),
+}

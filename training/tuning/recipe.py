@@ -136,7 +136,7 @@ class AdapterConfig:
     """LoRA: see Hu et al. 2021, arXiv:2106.09685."""
 
     rank: int = 16
-    alpha: float = 32.0
+    alpha: int = 32
     """The adapter's product is scaled by alpha / rank."""
     dropout_rate: float = 0.0
     targets: tuple[str, ...] = ()
@@ -166,14 +166,11 @@ class LearningConfig:
     recompute: bool = False
     """Recompute activations in the backward pass: a fifth slower, far less memory."""
     log_every_steps: int = 10
-    check_every_steps: int = 50
-    """Steps between two looks at held-out text."""
     checkpoint_every_steps: int = 0
     """0: none; a run that is started again goes on from the last one."""
 
     def __post_init__(self) -> None:
         check_positive(self, ("lr", "epochs", "rows", "micro_rows", "log_every_steps"))
-        check_positive(self, ("check_every_steps",))
         check_shares(self, ("warmup_share",))
         if self.rows % self.micro_rows:
             raise ConfigError(
@@ -246,6 +243,8 @@ class LimitConfig:
     """Nats a token between the model and its parent, on held-out chosen texts."""
     max_bits_per_byte_rise: float = 0.01
     """Share by which held-out plain text may cost more."""
+    every_steps: int = 25
+    """Steps between two looks."""
     num_pairs: int = 64
     """Held-out pairs or labels that are looked at."""
     num_texts: int = 32
@@ -253,7 +252,7 @@ class LimitConfig:
 
     def __post_init__(self) -> None:
         check_positive(self, ("max_chosen_drop", "max_kl", "max_bits_per_byte_rise"))
-        check_positive(self, ("num_pairs", "num_texts"))
+        check_positive(self, ("every_steps", "num_pairs", "num_texts"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

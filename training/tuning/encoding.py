@@ -1,0 +1,105 @@
+"""Examples as token ids of any model family, as text that is never read as a mark."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from fimble.errors import ModelFolderError
+from fimble.fim import FORMATS, Mark
+from fimble.manifest import TOKENIZER_NAME
+from training.examples.build import load_tokenizer
+from training.tuning.record import REPLAY, Example, Task
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from fimble.fim import FimFormat, Part
+
+
+class Encoded(NamedTuple):
+    """One example."""
+
+    ids: list[int]
+    start: int
+    """First token of the middle; of a plain text, its first token behind the header."""
+    loss_start: int
+    """First token that is learnt: that of the middle, or nearly all where it is replayed."""
+
+
+class Encoder:
+    """Encodes for one model."""
+
+    def __init__(self, folder: Path, fim_format: str) -> None:
+        """Read the vocabulary.
+
+        Args:
+            folder: Hugging Face folder with `tokenizer.json`.
+            fim_format: Name in `fimble.fim.FORMATS`.
+
+        Raises:
+            ModelFolderError: There is no vocabulary, or it lacks a sentinel of the format.
+        """
+        path = folder / TOKENIZER_NAME
+        if not path.is_file():
+            raise ModelFolderError(
+                f"there is no {path}; tuning needs the tokenizer.json of a model"
+            )
+        self.fim_format: FimFormat = FORMATS[fim_format]
+        self._tokenizer = load_tokenizer(path)
+        self._marks = {mark: self._mark_id(mark, path) for mark in Mark}
+        end = self._marks[Mark.END]
+        assert end is not None
+        self.end_id: int = end
+        padding = self._marks[Mark.PAD]
+        self.pad_id: int = end if padding is None else padding
+        # What the family puts in front of every text, such as its start token.
+        lead = self._tokenizer.encode("", add_special_tokens=True).ids
+        self.lead_ids: list[int] = [token for token in lead if token != end]
+
+    def _mark_id(self, mark: Mark, path: Path) -> int | None:
+        sentinel = self.fim_format.sentinel(mark)
+        if not sentinel:
+            return None
+        for text in (sentinel, sentinel.strip()):
+            if (found := self._tokenizer.token_to_id(text)) is not None:
+                return found
+        raise ModelFolderError(
+            f"{path} has no token {sentinel.strip()!r}, which the FIM format "
+            f"{self.fim_format.name!r} needs; set model.fim_format to the model's own family"
+        )
+
+    def parts(self, parts: Sequence[Part]) -> list[int]:
+        """Return the ids of a prompt, what the family begins with included."""
+        ids = list(self.lead_ids)
+        for part in parts:
+            if isinstance(part, Mark):
+                mark = self._marks[part]
+                ids += [] if mark is None else [mark]
+            else:
+                ids += self.text(part)
+        return ids
+
+    def text(self, text: str) -> list[int]:
+        """Return the ids of a text, sentinels in it read as text."""
+        return self._tokenizer.encode(text, add_special_tokens=False).ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Return the text of ids, marks included."""
+        return self._tokenizer.decode(list(ids), skip_special_tokens=False)
+
+    def example(self, example: Example) -> Encoded:
+        """Return an example with its end token; a plain text ends where it ends."""
+        prompt = self.parts(example.prompt(self.fim_format))
+        ids = [*prompt, *self.text(example.middle)]
+        if example.task is not Task.PLAIN:
+            ids.append(self.end_id)
+        is_replayed = example.task in REPLAY
+        # The first token of a row has nothing before it to be learnt from.
+        return Encoded(ids, len(prompt), 1 if is_replayed else max(1, len(prompt)))
+
+    def newline_ids(self) -> set[int]:
+        """Return the tokens whose text starts with a line end."""
+        size = self._tokenizer.get_vocab_size()
+        decode = self._tokenizer.decode
+        return {n for n in range(size) if decode([n]).startswith("\n")}

@@ -1,0 +1,184 @@
+"""How well a model fills held-out places, case by case, so that two models can be paired.
+
+One forward pass tells all of it, as in `training.validation`: greedy decoding gives exactly the
+true middle if and only if each of its tokens is the most probable one.
+
+Shapes: B = cases, T = tokens, V = vocabulary.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812 - PyTorch's own convention
+
+from training.tuning.mining import rank
+from training.tuning.record import Task
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from torch import Tensor, nn
+
+    from training.tuning.encoding import Encoder
+    from training.tuning.record import Example
+
+_LOGITS_AT_ONCE = 64_000_000
+"""Of one pass: a quarter of a gigabyte in float32."""
+
+
+class Case(NamedTuple):
+    """One held-out place, or plain text."""
+
+    task: str
+    language: str
+    project: str
+    ids: list[int]
+    start: int
+    """First token that is judged."""
+    num_bytes: int
+    is_line: bool
+    """The middle is within a line, so a new line ends it as well."""
+
+
+class CaseScore(NamedTuple):
+    """What a model makes of one case."""
+
+    task: str
+    language: str
+    project: str
+    nats: float
+    """Negative log-likelihood of the middle without its end, or of the text."""
+    num_bytes: int
+    is_exact: bool
+    is_stopped: bool
+    """The end token is the most probable one at the end."""
+
+
+def held_out_cases(
+    examples: Sequence[Example], encoder: Encoder, *, per_task: int, max_tokens: int
+) -> list[Case]:
+    """Return up to `per_task` cases of each task, drawn by their hashes: equal for every model."""
+    counts: Counter[Task] = Counter()
+    cases: list[Case] = []
+    for example in sorted(examples, key=_draw):
+        if counts[example.task] >= per_task:
+            continue
+        encoded = encoder.example(example)
+        if len(encoded.ids) > max_tokens or not example.middle:
+            continue
+        counts[example.task] += 1
+        cases.append(
+            Case(
+                task=example.task.value,
+                language=example.language,
+                project=example.project,
+                ids=encoded.ids,
+                start=max(1, encoded.start),
+                num_bytes=len(example.middle.encode("utf-8", "surrogatepass")),
+                is_line="\n" not in example.middle,
+            )
+        )
+    return cases
+
+
+def _draw(example: Example) -> str:
+    return rank(f"{example.project}/{example.path}/{example.place}/{example.middle}")
+
+
+@torch.no_grad()
+def score(model: nn.Module, cases: Sequence[Case], encoder: Encoder) -> list[CaseScore]:
+    """Return the score of each case, in their order."""
+    newlines = encoder.newline_ids()
+    was_training = model.training
+    model.eval()
+    scores: dict[int, CaseScore] = {}
+    for numbers in _batches(cases, _vocab_size(model)):
+        batch = [cases[n] for n in numbers]
+        nll_BT, best_BT, is_best_BT = _judged(model, batch, encoder.pad_id)
+        for row, (number, case) in enumerate(zip(numbers, batch, strict=True)):
+            where = slice(case.start - 1, len(case.ids) - 1)
+            nll, best = nll_BT[row, where], best_BT[row, where]
+            is_plain = case.task == Task.PLAIN
+            last = int(best[-1])
+            ends = last == encoder.end_id or (case.is_line and last in newlines)
+            scores[number] = CaseScore(
+                task=case.task,
+                language=case.language,
+                project=case.project,
+                nats=float(nll.sum() if is_plain else nll[:-1].sum()),
+                num_bytes=case.num_bytes,
+                is_exact=not is_plain and ends and bool(is_best_BT[row, where][:-1].all()),
+                is_stopped=not is_plain and last == encoder.end_id,
+            )
+    model.train(was_training)
+    return [scores[number] for number in range(len(cases))]
+
+
+def summary(scores: Sequence[CaseScore]) -> dict[str, float]:
+    """Return the scores of a model by name, as a manifest states them.
+
+    `exact_match/TASK`, `stop_accuracy/TASK` and `middle_bits_per_byte/TASK`, over all cases of a
+    task; `bits_per_byte` of plain text; means over tasks under `.../mean`.
+    """
+    by_task: dict[str, list[CaseScore]] = defaultdict(list)
+    for each in scores:
+        by_task[each.task].append(each)
+    plain = by_task.pop(Task.PLAIN.value, [])
+    result: dict[str, float] = {"bits_per_byte": bits_per_byte(plain)} if plain else {}
+    for task, of in sorted(by_task.items()):
+        result[f"exact_match/{task}"] = float(np.mean([each.is_exact for each in of]))
+        result[f"stop_accuracy/{task}"] = float(np.mean([each.is_stopped for each in of]))
+        result[f"middle_bits_per_byte/{task}"] = bits_per_byte(of)
+    for name in ("exact_match", "stop_accuracy", "middle_bits_per_byte") if by_task else ():
+        result[f"{name}/mean"] = float(np.mean([result[f"{name}/{task}"] for task in by_task]))
+    return {name: round(value, 6) for name, value in result.items()}
+
+
+def bits_per_byte(scores: Sequence[CaseScore]) -> float:
+    """Return the bits that a byte of some texts costs."""
+    return sum(s.nats for s in scores) / sum(s.num_bytes for s in scores) / math.log(2)
+
+
+def padded(rows: Sequence[Sequence[int]], pad_id: int) -> Tensor:
+    """Return (B, T) int64: rows filled up at their ends."""
+    longest = max(map(len, rows))
+    return torch.tensor([[*row, *[pad_id] * (longest - len(row))] for row in rows])
+
+
+def _judged(
+    model: nn.Module, batch: Sequence[Case], pad_id: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return (B, T-1) each: loss of every next token, the most probable one, and if it is that."""
+    device = next(model.parameters()).device
+    ids_BT = padded([case.ids for case in batch], pad_id).to(device)
+    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+        logits_BTV = model(input_ids=ids_BT).logits[:, :-1]
+    targets_BT = ids_BT[:, 1:]
+    nll_BT = F.cross_entropy(
+        logits_BTV.flatten(0, 1).float(), targets_BT.flatten(), reduction="none"
+    ).view_as(targets_BT)
+    best_BT = logits_BTV.argmax(-1)
+    is_best_BT = best_BT == targets_BT
+    return nll_BT.cpu().numpy(), best_BT.cpu().numpy(), is_best_BT.cpu().numpy()
+
+
+def _vocab_size(model: nn.Module) -> int:
+    return int(getattr(model, "config").vocab_size)  # noqa: B009 - modules type attributes as tensors
+
+
+def _batches(cases: Sequence[Case], vocab_size: int) -> Iterator[list[int]]:
+    """Yield the numbers of cases of similar length together."""
+    batch: list[int] = []
+    for number in sorted(range(len(cases)), key=lambda n: len(cases[n].ids)):
+        size = (len(batch) + 1) * len(cases[number].ids) * vocab_size
+        if batch and size > _LOGITS_AT_ONCE:
+            yield batch
+            batch = []
+        batch.append(number)
+    if batch:
+        yield batch

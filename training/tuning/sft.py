@@ -1,0 +1,125 @@
+"""Supervised tuning with trl: middles only, a share of replay, examples packed with masks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from datasets import Dataset
+from trl import SFTConfig, SFTTrainer
+
+from fimble.errors import ConfigError
+from fimble.preferences import Split
+from training.tuning.data import card_digest, examples_path
+from training.tuning.outcome import (
+    begin,
+    recipe_digest,
+    save_model,
+    write_origin,
+    write_record,
+)
+from training.tuning.parent import find_parent, lora_config
+from training.tuning.recipe import Method
+from training.tuning.record import read_examples
+from training.tuning.rows import RowCollator, mixture, packed_rows
+from training.tuning.scores import held_out_cases, summary
+from training.tuning.trainer import JsonLog, last_checkpoint, measured, trainer_settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from training.tuning.parent import ParentModel
+    from training.tuning.recipe import SftRecipe
+    from training.tuning.rows import Mixture
+
+
+def tune(recipe: SftRecipe, out: Path) -> Path:
+    """Tune a model on instruction data, and return its Hugging Face folder.
+
+    A run that was stopped goes on from its last checkpoint; a finished one is left alone.
+
+    Raises:
+        ConfigError: The recipe does not fit the data, or `out` holds another run.
+        ModelFolderError: The model cannot be loaded.
+    """
+    data_sha256 = card_digest(recipe.data)
+    parent = find_parent(recipe.model, out / "parent")
+    digest = recipe_digest(recipe, data_sha256, parent.digest)
+    if begin(out, digest):
+        return out / "model"
+    cases = held_out_cases(
+        read_examples(examples_path(recipe.data, Split.HELD_OUT)),
+        parent.encoder,
+        per_task=recipe.held_out_cases,
+        max_tokens=recipe.model.max_tokens,
+    )
+    before = measured(parent.folder, cases, parent.encoder)
+    seen = mixture(
+        read_examples(examples_path(recipe.data, Split.TRAIN)),
+        parent.encoder,
+        replay_share=recipe.replay_share,
+        max_tokens=recipe.model.max_tokens,
+        seed=recipe.seed,
+    )
+    if not seen.encoded:
+        raise ConfigError(f"no example of {recipe.data} fits model.max_tokens")
+    learnt = _learn(recipe, parent, seen, out)
+    after = measured(out / "model", cases, parent.encoder)
+    write_origin(
+        out / "model",
+        parent,
+        recipe_sha256=digest,
+        data_card_sha256=data_sha256,
+        scores=summary(after),
+    )
+    write_record(
+        out,
+        recipe,
+        {
+            "kind": "sft",
+            "recipe_sha256": digest,
+            "parent": parent.digest,
+            "data_card_sha256": data_sha256,
+            **learnt,
+            "num_cases": len(cases),
+            "before": summary(before),
+            "after": summary(after),
+        },
+    )
+    return out / "model"
+
+
+def _learn(recipe: SftRecipe, parent: ParentModel, seen: Mixture, out: Path) -> dict[str, object]:
+    """Train, write the model, and return what was seen."""
+    rows = packed_rows(seen.encoded, recipe.model.max_tokens)
+    settings: dict[str, Any] = trainer_settings(recipe.learning, out, seed=recipe.seed)
+    trainer = SFTTrainer(
+        model=parent.load(recipe.method),
+        args=SFTConfig(
+            **settings,
+            max_length=None,  # rows are whole examples already, none is cut
+            dataset_kwargs={"skip_prepare_dataset": True},
+        ),
+        train_dataset=Dataset.from_list(rows),
+        data_collator=RowCollator(parent.encoder.pad_id),
+        processing_class=parent.tokenizer(),
+        peft_config=None if recipe.method is Method.FULL else lora_config(recipe.adapter),
+        callbacks=[JsonLog(out)],
+    )
+    result = trainer.train(resume_from_checkpoint=last_checkpoint(out))
+    save_model(trainer.model, parent, recipe.method, out)
+    num_tokens = sum(len(row["input_ids"]) for row in rows)
+    return {
+        "num_task_examples": seen.num_tasks,
+        "num_replayed": seen.num_replayed,
+        "num_too_long": seen.num_too_long,
+        "num_rows": len(rows),
+        "padding_share": round(1 - num_tokens / (len(rows) * recipe.model.max_tokens), 4),
+        "num_steps": result.global_step,
+        "training_loss": round(result.training_loss, 4),
+        "trained_share": round(_trained_share(trainer.model), 6),
+    }
+
+
+def _trained_share(model: Any) -> float:  # noqa: ANN401 - a model of any family
+    sizes = [(each.numel(), each.requires_grad) for each in model.parameters()]
+    return sum(size for size, learns in sizes if learns) / sum(size for size, _ in sizes)
