@@ -143,7 +143,7 @@ class CompletionSettings:
 
     max_new_tokens: int = 64
     """Longest completion, 1 to 512 tokens."""
-    debounce_ms: int = 100
+    debounce_ms: int = 50
     """Longest pause after a key before a new generation starts, 0 to 5000 ms; the pause is shorter
     where the engine answers before the next key."""
     lines_after_ms: int = 1000

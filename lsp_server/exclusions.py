@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -48,7 +48,8 @@ class Exclusions:
             return Why.SECRET
         if _is_below_ignored(path, self._rules):
             return Why.GLOB
-        folder = next((f for f in self._ignored if document.uri.startswith(f"{f}/")), "")
+        at = PurePosixPath(path_of(document.uri))  # cells of notebooks have a scheme of their own
+        folder = next((f for f in self._ignored if at.is_relative_to(path_of(f))), "")
         rules = self._ignored.get(folder, [])
         return Why.IGNORED if _is_below_ignored(path, rules) else None
 

@@ -30,6 +30,8 @@ from lsp_server.session import Client, Request, Session
 from lsp_server.shipping.beside import start_beside
 from lsp_server.wire import (
     ACCEPTED_COMMAND,
+    cell_of,
+    change_of,
     completion_id_in,
     converter,
     inline_item,
@@ -40,6 +42,8 @@ from lsp_server.wire import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from pygls.server import ServerErrors
 
     from fimble.clock import Clock
@@ -58,6 +62,9 @@ class FimbleServer(LanguageServer):
             "fimble",
             version("fimble"),
             types.TextDocumentSyncKind.Incremental,
+            notebook_document_sync=types.NotebookDocumentSyncOptions(
+                [types.NotebookDocumentFilterWithNotebook(notebook="*")]
+            ),
             converter_factory=converter,
         )
         self.clock = clock
@@ -183,21 +190,51 @@ def did_open(ls: FimbleServer, params: types.DidOpenTextDocumentParams) -> None:
 
 def did_change(ls: FimbleServer, params: types.DidChangeTextDocumentParams) -> None:
     """Take over the changes of a document."""
-    changes = [
-        (
-            range_of(change.range)
-            if isinstance(change, types.TextDocumentContentChangePartial)
-            else None,
-            change.text,
-        )
-        for change in params.content_changes
-    ]
+    changes = [change_of(change) for change in params.content_changes]
     ls.open_session.changed(params.text_document.uri, params.text_document.version, changes)
 
 
 def did_close(ls: FimbleServer, params: types.DidCloseTextDocumentParams) -> None:
     """Forget a document."""
     ls.open_session.closed(params.text_document.uri)
+
+
+def did_open_notebook(ls: FimbleServer, params: types.DidOpenNotebookDocumentParams) -> None:
+    """Hold a notebook; each of its cells is a document."""
+    ls.open_session.notebooks.opened(
+        params.notebook_document.uri, [cell_of(cell) for cell in params.notebook_document.cells]
+    )
+    _open_all(ls, params.cell_text_documents)
+
+
+def did_change_notebook(ls: FimbleServer, params: types.DidChangeNotebookDocumentParams) -> None:
+    """Take over the changes of a notebook: its cells, what they are, and what they hold."""
+    session, uri, cells = ls.open_session, params.notebook_document.uri, params.change.cells
+    if cells is None:
+        return
+    if structure := cells.structure:
+        gone = structure.array.start, structure.array.delete_count
+        came = [cell_of(cell) for cell in structure.array.cells or ()]
+        session.notebooks.rearranged(uri, gone, came)
+        _open_all(ls, structure.did_open or ())
+        for closed in structure.did_close or ():
+            session.closed(closed.uri)
+    session.notebooks.recast(uri, [cell_of(cell) for cell in cells.data or ()])
+    for content in cells.text_content or ():
+        changes = [change_of(change) for change in content.changes]
+        session.changed(content.document.uri, content.document.version, changes)
+
+
+def did_close_notebook(ls: FimbleServer, params: types.DidCloseNotebookDocumentParams) -> None:
+    """Forget a notebook and its cells."""
+    ls.open_session.notebooks.closed(params.notebook_document.uri)
+    for document in params.cell_text_documents:
+        ls.open_session.closed(document.uri)
+
+
+def _open_all(ls: FimbleServer, items: Iterable[types.TextDocumentItem]) -> None:
+    for item in items:
+        ls.open_session.opened(item.uri, item.language_id, item.version, item.text)
 
 
 def did_change_folders(ls: FimbleServer, params: types.DidChangeWorkspaceFoldersParams) -> None:
@@ -296,6 +333,9 @@ _FEATURES = {
     types.TEXT_DOCUMENT_DID_OPEN: did_open,
     types.TEXT_DOCUMENT_DID_CHANGE: did_change,
     types.TEXT_DOCUMENT_DID_CLOSE: did_close,
+    types.NOTEBOOK_DOCUMENT_DID_OPEN: did_open_notebook,
+    types.NOTEBOOK_DOCUMENT_DID_CHANGE: did_change_notebook,
+    types.NOTEBOOK_DOCUMENT_DID_CLOSE: did_close_notebook,
     types.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS: did_change_folders,
     types.WORKSPACE_DID_CHANGE_CONFIGURATION: did_change_configuration,
     "textDocument/didShowCompletion": did_show,

@@ -21,6 +21,7 @@ from lsp_server.context.source import ContextSource
 from lsp_server.decisions import Decision, Why, missed_because, why_without_text
 from lsp_server.exclusions import Exclusions
 from lsp_server.lookahead import Lookahead
+from lsp_server.notebooks import Notebooks
 from lsp_server.offers import Selected, item_for, item_with_selected, target_of
 from lsp_server.outcomes import Rest
 from lsp_server.prompting import around, project_path, spot_at
@@ -99,6 +100,7 @@ class Session:
     ) -> None:
         self.documents = recorder.documents
         self.recorder = recorder
+        self.notebooks = Notebooks(recorder.documents)
         self.folders = list(client.folders)
         self._client = client
         self._exclusions = Exclusions(variants.plain.settings)
@@ -142,7 +144,8 @@ class Session:
         """The editor has opened a document."""
         self.closed(uri)
         self.documents.open(uri, language_id, version, text)
-        self._context.opened(uri)
+        if uri not in self.notebooks:  # other files are asked for code, cells stand together
+            self._context.opened(uri)
         self._completers[uri] = DocumentCompleters(self._variants.plain, clock=self._clock)
         self._warm(uri)
 
@@ -156,7 +159,8 @@ class Session:
         for span, text in changes:
             edit = document.replace(span, text, self.documents.encoding)
             edits.append(edit)
-            self._context.edited(document, edit)
+            if uri not in self.notebooks:
+                self._context.edited(document, edit)
             self._completers[uri].edited(edit, document)
             completed = self.recorder.edited(document, edit)
         document.version = version
@@ -333,13 +337,14 @@ class Session:
         self._context.start(is_trained=variant.route.current.takes_snippets)
         self._context.prepare(document, place)
         deletes = self._lookahead.is_deleting(document.uri, place)
+        whole, inside = self.notebooks.whole(document, place)
         return Asked(
             place,
             trigger,
-            around(document, place),
+            around(whole, inside),
             lambda: spot_at(
-                document,
-                place,
+                whole,
+                inside,
                 path=path,
                 budget=budget,
                 others=self._context.others(document.uri),

@@ -9,6 +9,7 @@ from pygls.protocol import JsonRPCNotification, default_converter
 
 from fimble.text import Position
 from lsp_server.documents import Range
+from lsp_server.notebooks import Cell
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +29,17 @@ def position_of(position: types.Position) -> Position:
 def range_of(span: types.Range) -> Range:
     """Return a range of the client's."""
     return Range(position_of(span.start), position_of(span.end))
+
+
+def change_of(change: types.TextDocumentContentChangeEvent) -> tuple[Range | None, str]:
+    """Return what a change replaces, None for everything, and what comes in its place."""
+    is_part = isinstance(change, types.TextDocumentContentChangePartial)
+    return range_of(change.range) if is_part else None, change.text
+
+
+def cell_of(cell: types.NotebookCell) -> Cell:
+    """Return a cell of a notebook."""
+    return Cell(cell.document, is_code=cell.kind == types.NotebookCellKind.Code)
 
 
 def _replaced(item: Item) -> types.Range:

@@ -144,7 +144,7 @@ def test_the_first_key_on_a_line_begins_what_the_editor_asks_for_later() -> None
         await asyncio.sleep(0.6)
         assert await editor.ask((3, 0)) == ("done", 0)
 
-    timed(test)
+    timed(test, debounce_ms=100)
 
 
 def test_an_editor_that_never_asks_by_itself_causes_no_work() -> None:
@@ -231,7 +231,7 @@ def test_a_fast_engine_is_asked_at_once_and_a_slow_one_after_a_pause() -> None:
             assert took == expected
             editor.session.changed(URI, 2, [(None, "x = \n")])
 
-    timed(test)
+    timed(test, debounce_ms=100)
 
 
 def test_an_explicit_request_and_a_line_start_do_not_wait() -> None:
