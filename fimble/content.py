@@ -1,6 +1,6 @@
 """Code that a user lets be recorded for training: the allow-list of the store of content.
 
-    content_served ── what a prompt stood on and what was suggested
+    content_served ── what a prompt was made of and what was suggested
     content_later ── what stands at that place at each of `LATER_S`
 
 This store is apart from the events: another folder, another lifetime, never sent anywhere. Only
@@ -15,6 +15,7 @@ import contextlib
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, ClassVar
 
+from fimble.fim import Snippet
 from fimble.secrets import holds_secret
 from fimble.spool import CLOSED_SUFFIX
 
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
 
     from fimble.events import Envelope
 
-CONTENT_VERSION = 1
+CONTENT_VERSION = 2
+READABLE_CONTENT = (1, 2)
+FIRST_WITH_SNIPPETS = 2
+"""Records of older versions have neither `path` nor `snippets`."""
 LATER_S = (30, 600)
 PREFIX_CHARS = 4000
 SUFFIX_CHARS = 2000
@@ -42,6 +46,10 @@ class ContentServed:
     prefix: str
     suffix: str
     completion: str
+    path: str = ""
+    """Of the file within its project, as the prompt named it; empty where it did not."""
+    snippets: tuple[Snippet, ...] = ()
+    """Code of other files in the prompt, the most important last."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,8 +76,12 @@ def to_content_record(
         days: The record's lifetime.
     """
     values = {field.name: getattr(content, field.name) for field in fields(content)}
-    if any(isinstance(value, str) and holds_secret(value) for value in values.values()):
+    snippets = content.snippets if isinstance(content, ContentServed) else ()
+    texts = [value for value in values.values() if isinstance(value, str)]
+    if any(map(holds_secret, [*texts, *(s.path for s in snippets), *(s.text for s in snippets)])):
         return None
+    if isinstance(content, ContentServed):
+        values["snippets"] = [{"path": each.path, "text": each.text} for each in snippets]
     return {
         "v": CONTENT_VERSION,
         "ev": content.kind,

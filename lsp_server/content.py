@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from fimble.content import (
     LATER_CHARS,
@@ -29,10 +29,21 @@ if TYPE_CHECKING:
 
     from fimble.clock import Clock
     from fimble.events import Envelope
+    from fimble.fim import Snippet
     from lsp_server.documents import Edit, Place
     from lsp_server.outbox import Outbox
 
 MAX_WATCHED = 64
+
+
+class Sent(NamedTuple):
+    """What the prompt of a suggestion held besides the code around it, and who answered."""
+
+    model_digest: str
+    path: str = ""
+    """Of the file within its project; empty where the prompt did not name it."""
+    snippets: tuple[Snippet, ...] = ()
+    """Code of other files."""
 
 
 @dataclass(slots=True)
@@ -76,7 +87,7 @@ class ContentRecorder:
         self._watched: list[_Watched] = []
 
     def served(
-        self, completion_id: str, text: str, *, document: Document, place: Place, digest: str
+        self, completion_id: str, text: str, *, document: Document, place: Place, sent: Sent
     ) -> None:
         """Record a suggestion that goes to the editor.
 
@@ -85,13 +96,15 @@ class ContentRecorder:
             text: What is suggested.
             document: Where, as it is now.
             place: Where it starts.
-            digest: Of the model.
+            sent: What the prompt held besides.
         """
         self._outbox.put(
             ContentServed(
                 completion_id=completion_id,
                 language=document.language_id,
-                model_digest=digest,
+                model_digest=sent.model_digest,
+                path=sent.path,
+                snippets=sent.snippets,
                 prefix=document.tail(place, PREFIX_CHARS),
                 suffix=document.after(place, SUFFIX_CHARS),
                 completion=text,

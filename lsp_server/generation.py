@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from fimble.context import Window, window
 from fimble.engine import Finish, FinishReason
 from fimble.errors import PromptTooLongError
+from fimble.fim import Snippet
 from fimble.soundness import Soundness
 from fimble.stops import Cut, Scope, StopReason, cut, finish
 from fimble.text import to_lf
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from fimble.clock import Clock
     from fimble.context import WindowBudget
     from fimble.engine import Query, Token
-    from fimble.fim import Snippet
     from lsp_server.backend import Backend
     from lsp_server.prompting import Spot
     from lsp_server.route import Route
@@ -44,9 +44,20 @@ class Counts:
     generated_tokens: int = 0
     """Tokens that came before the text was complete."""
     logprobs: list[float]
-    num_snippets: int = 0
-    snippet_bytes: int = 0
-    """Code of other files in the prompt, with its paths."""
+    path: str = ""
+    """Of the file, as the prompt names it; empty where it does not."""
+    snippets: tuple[Snippet, ...] = ()
+    """Code of other files in the prompt."""
+
+    @property
+    def num_snippets(self) -> int:
+        """Pieces of code of other files in the prompt."""
+        return len(self.snippets)
+
+    @property
+    def snippet_bytes(self) -> int:
+        """Their size, with their paths."""
+        return sum(each.size_bytes for each in self.snippets)
 
     @property
     def mean_logprob(self) -> float:
@@ -125,8 +136,8 @@ class Generation:
             # Where not even the window fits, there is no room for other files.
             has_room = factor == 1 and not self._is_alone
             snippets = self._snippets_for(backend) if has_room else ()
-            self.counts.num_snippets = len(snippets)
-            self.counts.snippet_bytes = sum(each.size_bytes for each in snippets)
+            self.counts.snippets = snippets
+            self.counts.path = self.spot.path if fim_format.file else ""
             return query_for_spot(
                 self.spot, self.window, fim_format, limits.max_new_tokens, snippets=snippets
             )

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, NamedTuple
 
 from fimble.events import Exposed, Opportunity, Resolved, Served, SessionStarted
+from lsp_server.content import Sent
 from lsp_server.outcomes import Outcomes, Rest
 from lsp_server.prompting import language_of
 from lsp_server.retention import Retention
@@ -144,13 +145,14 @@ class Recorder:
             now_ms=now_ms,
         )
         self._say([*superseded, served := _served(offer, now_ms)])
+        counts = offer.found.counts
         if self._content is not None and offer.target.document is self._open(offer):
             self._content.served(
                 served.completion_id,
                 offer.rest.text,
                 document=offer.target.document,
                 place=offer.target.place,
-                digest=served.model_digest,
+                sent=Sent(served.model_digest, counts.path, counts.snippets),
             )
 
     def rest_at(self, uri: str, place: Place) -> Rest | None:

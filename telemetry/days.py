@@ -30,7 +30,7 @@ _ORDERS = {
     Kind.DAILY: "all",
 }
 """Rows that are asked for together lie together."""
-_ROWS_PER_GROUP = {Kind.REQUESTS: 20_480}
+_ROWS_PER_GROUP = {Kind.REQUESTS: 40_960}
 _USUAL_ROWS_PER_GROUP = 122_880
 """Smaller groups of requests, so that little is read where one user is asked for."""
 
@@ -76,6 +76,16 @@ def fold_days(
         (warehouse.folder / kind).mkdir(exist_ok=True, mode=0o700)
         sync_folder(warehouse.folder / kind)
     return days
+
+
+def write_events(
+    db: duckdb.DuckDBPyConnection, warehouse: Warehouse, day: DayFile, name: str
+) -> DayFile:
+    """Write the events of a day anew with every column there is; return the day with that file."""
+    events = stored_events([warehouse.path_of(day, Kind.EVENTS)])
+    written = replace(day, name=name)
+    write_rows(db, events, warehouse.path_of(written, Kind.EVENTS), Kind.EVENTS)
+    return written
 
 
 def write_session_parts(

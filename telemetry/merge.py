@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from fimble.files import write_whole
 from fimble.spool import adopt_orphans, closed_segments
-from telemetry.days import add_fresh, fold_days, retired, write_session_parts
+from telemetry.days import add_fresh, fold_days, retired, write_events, write_session_parts
 from telemetry.privacy.forget import WORK_PREFIX, drop_forgotten, is_forgotten, purge
 from telemetry.schema import Flaw
 from telemetry.segments import Content, read_segment
@@ -119,7 +119,7 @@ def _clean(warehouse: Warehouse, manifest: Manifest, clock: Clock) -> Manifest:
 
 
 def _upgrade(warehouse: Warehouse, manifest: Manifest, clock: Clock) -> Manifest:
-    """Fold what an older release left unfolded."""
+    """Write what an older release left anew: all columns of this one, folded and counted."""
     unfolded = warehouse.unfolded(manifest)
     if not unfolded:
         return manifest
@@ -128,9 +128,9 @@ def _upgrade(warehouse: Warehouse, manifest: Manifest, clock: Clock) -> Manifest
         db.execute(f"create temp view fresh as {stored_events(unfolded)}")
         days = dict(manifest.days)
         for day, files in days.items():
-            if not files.sessions:
-                name = f"{day}.{generation}.parquet"
-                days[day] = write_session_parts(db, warehouse, files, name)
+            name = f"{day}.{generation}.parquet"
+            written = write_events(db, warehouse, files, name)
+            days[day] = write_session_parts(db, warehouse, written, name)
         days = fold_days(db, warehouse, days, generation)
     return _replaced(warehouse, manifest, days, clock)
 

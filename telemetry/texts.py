@@ -37,28 +37,28 @@ def parquet_query(parquet: Sequence[Path], *, is_uniform: bool = False) -> str:
     return f"select * from read_parquet([{names}], union_by_name = {by_name})"  # noqa: S608 - literals by `quoted`
 
 
-def stored_events(parquet: Sequence[Path]) -> str:
+def stored_events(parquet: Sequence[Path], *, is_uniform: bool = False) -> str:
     """Return a query for the events in Parquet files.
 
     It has every column, even without a file and with files of older releases only.
-    """
-    columns = ", ".join(f"null::{sql_type} as {name}" for name, sql_type in COLUMNS.items())
-    none = f"select null::date as day, {columns} where false"
-    return f"{none} union all by name {parquet_query(parquet)}" if parquet else none
-
-
-def stored_parts(parquet: Sequence[Path]) -> str:
-    """Return a query for the parts of sessions in Parquet files, or an empty one."""
-    return parquet_query(parquet) if parquet else _empty("session_parts")
-
-
-def stored_requests(parquet: Sequence[Path], *, is_uniform: bool = False) -> str:
-    """Return a query for the folded requests in Parquet files, or an empty one.
 
     Args:
         parquet: The files.
-        is_uniform: All are of the format that this release writes.
+        is_uniform: All are of the format that this release writes; as below.
     """
+    columns = ", ".join(f"null::{sql_type} as {name}" for name, sql_type in COLUMNS.items())
+    none = f"select null::date as day, {columns} where false"
+    stored = parquet_query(parquet, is_uniform=is_uniform) if parquet else ""
+    return f"{none} union all by name {stored}" if parquet else none
+
+
+def stored_parts(parquet: Sequence[Path], *, is_uniform: bool = False) -> str:
+    """Return a query for the parts of sessions in Parquet files, or an empty one."""
+    return parquet_query(parquet, is_uniform=is_uniform) if parquet else _empty("session_parts")
+
+
+def stored_requests(parquet: Sequence[Path], *, is_uniform: bool = False) -> str:
+    """Return a query for the folded requests in Parquet files, or an empty one."""
     return parquet_query(parquet, is_uniform=is_uniform) if parquet else _empty("requests")
 
 

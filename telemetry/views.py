@@ -105,8 +105,8 @@ def queries_of(warehouse: Warehouse, manifest: Manifest) -> Queries:
     where = not_forgotten(manifest.forgotten) if manifest.is_purge_due else "true"
     is_uniform = manifest.format_version == FORMAT_VERSION
     stored = (
-        stored_events(warehouse.files(manifest, Kind.EVENTS)),
-        stored_parts(warehouse.files(manifest, Kind.SESSIONS)),
+        stored_events(warehouse.files(manifest, Kind.EVENTS), is_uniform=is_uniform),
+        stored_parts(warehouse.files(manifest, Kind.SESSIONS), is_uniform=is_uniform),
         stored_requests(warehouse.files(manifest, Kind.REQUESTS), is_uniform=is_uniform),
         _counts(warehouse, manifest),
     )

@@ -15,7 +15,7 @@ from fimble.fim import FORMATS
 from fimble.paths import content_dir, spool_dir
 from telemetry.answers import one_message
 from telemetry.pairs.folder import check_target, write_folder
-from telemetry.pairs.gather import Split, gather
+from telemetry.pairs.gather import HoldOut, gather
 from telemetry.pairs.judge import Terms
 from telemetry.reader import reading
 
@@ -76,13 +76,13 @@ def write(
         min_visible_ms=arguments.min_visible_ms,
         now_ms=clock.wall_ms(),
     )
-    split = Split(
+    hold_out = HoldOut(
         seed=arguments.seed, held_out_share=arguments.held_out, per_user=arguments.per_user
     )
     parameters: dict[str, object] = {
-        "held_out_share": split.held_out_share,
-        "seed": split.seed,
-        "per_user": split.per_user,
+        "held_out_share": hold_out.held_out_share,
+        "seed": hold_out.seed,
+        "per_user": hold_out.per_user,
         "min_visible_ms": terms.min_visible_ms,
         "fim_format": terms.fim_format.name,
         "prefix_bytes": budget.prefix_bytes,
@@ -91,7 +91,7 @@ def write(
     }
     with one_message():
         with reading(spool_dir(), warehouse, clock=clock) as connection:
-            gathered = gather(connection, folders, terms=terms, split=split)
+            gathered = gather(connection, folders, terms=terms, hold_out=hold_out)
         manifest = write_folder(arguments.out, gathered, parameters)
     if arguments.json:
         sys.stdout.write(f"{json.dumps(manifest, indent=2, ensure_ascii=False)}\n")

@@ -18,16 +18,17 @@ from typing import TYPE_CHECKING
 from fimble.content import CONTENT_VERSION
 from fimble.errors import InputError
 from fimble.events import SCHEMA_VERSION
-from fimble.files import sha256_of, write_json, write_whole
+from fimble.files import sha256_of, write_json
+from fimble.preferences import FORMAT_VERSION, write_examples
 from telemetry.pairs.gather import num_users
-from telemetry.pairs.record import FORMAT_VERSION, to_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
+    from fimble.preferences import Label, Pair
     from telemetry.pairs.gather import Examples, Gathered
-    from telemetry.pairs.record import Label, Left, Pair
+    from telemetry.pairs.left import Left
 
 KIND = "fimble-preferences"
 """Of the manifest: says that a folder is ours to replace."""
@@ -82,7 +83,7 @@ def _write_files(
     for kind, found in kinds.items():
         for name, examples in (("train", found.train), ("held_out", found.held_out)):
             path = part / kind / f"{name}.jsonl"
-            write_whole(path, _lines(examples))
+            write_examples(path, examples)
             entries[f"{kind}/{name}.jsonl"] = {
                 "sha256": sha256_of(path),
                 "size_bytes": path.stat().st_size,
@@ -123,11 +124,6 @@ def _is_ours(folder: Path) -> bool:
     return isinstance(table, dict) and table.get("kind") == KIND
 
 
-def _lines(examples: Sequence[Pair | Label]) -> bytes:
-    tables = (json.dumps(to_table(each), ensure_ascii=False) for each in examples)
-    return "".join(f"{table}\n" for table in tables).encode()
-
-
 def _counts(counts: Mapping[Left, int] | Mapping[str, int]) -> dict[str, int]:
     return {str(name): count for name, count in sorted(counts.items())}
 
@@ -141,4 +137,5 @@ def _models(found: Examples[Pair] | Examples[Label]) -> dict[str, int]:
 def _first_expires_ms(kinds: Iterable[Examples[Pair] | Examples[Label]]) -> int | None:
     """Return when the first user's consent ends."""
     both = (each for found in kinds for each in (*found.train, *found.held_out))
-    return min((each.origin.expires_ms for each in both), default=None)
+    times = (each.origin.expires_ms for each in both)
+    return min((each for each in times if each is not None), default=None)

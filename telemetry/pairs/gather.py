@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from fimble.experiments import NUM_BUCKETS, bucket_of
+from fimble.preferences import Label, Pair, Split
 from telemetry.pairs.judge import Facts, judge
-from telemetry.pairs.record import Label, Left, Pair
+from telemetry.pairs.left import Left
 from telemetry.pairs.store import read_session, sessions_in
 from telemetry.texts import query
 
@@ -33,7 +34,7 @@ _ROWS_AT_ONCE = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Split:
+class HoldOut:
     """Which users' examples are kept apart, and how many of each user count."""
 
     seed: str
@@ -68,7 +69,7 @@ class Gathered:
 
 
 def gather(
-    db: duckdb.DuckDBPyConnection, folders: Sequence[Path], *, terms: Terms, split: Split
+    db: duckdb.DuckDBPyConnection, folders: Sequence[Path], *, terms: Terms, hold_out: HoldOut
 ) -> Gathered:
     """Return the examples that stores of content give.
 
@@ -76,7 +77,7 @@ def gather(
         db: A connection with the views; what is forgotten is not in them.
         folders: Stores of content.
         terms: What examples must fulfil.
-        split: How users are told apart.
+        hold_out: How users are told apart.
     """
     pairs, labels = _Pool[Pair](), _Pool[Label]()
     num_suggestions = 0
@@ -90,9 +91,9 @@ def gather(
             labels.add(label)
     return Gathered(
         pairs=pairs.divided(
-            lambda p: ((p.prompt, *sorted((p.chosen, p.rejected))), p.chosen), split
+            lambda p: ((p.asked.prompt, *sorted((p.chosen, p.rejected))), p.chosen), hold_out
         ),
-        labels=labels.divided(lambda e: ((e.prompt, e.completion), e.label), split),
+        labels=labels.divided(lambda e: ((e.asked.prompt, e.completion), e.label), hold_out),
         num_suggestions=num_suggestions,
         bad_lines=+bad_lines,
     )
@@ -132,12 +133,12 @@ class _Pool(Generic[E]):
         else:
             self._examples.append(example)
 
-    def divided(self, said_by: Callable[[E], Said], split: Split) -> Examples[E]:
+    def divided(self, said_by: Callable[[E], Said], hold_out: HoldOut) -> Examples[E]:
         """Return the examples without those that repeat or contradict others.
 
         Args:
             said_by: Gives the texts of an example, and what it says about them.
-            split: How users are told apart.
+            hold_out: How users are told apart.
         """
         by_text: defaultdict[tuple[str, ...], list[E]] = defaultdict(list)
         for example in self._examples:
@@ -149,31 +150,36 @@ class _Pool(Generic[E]):
                 continue
             self._left_out[Left.DUPLICATE] += len(group) - 1
             best = min(group, key=_surest_first)
-            by_user[best.origin.user_key].append(best)
+            by_user[best.origin.owner].append(best)
         found = Examples[E](left_out=self._left_out)
         for user_key, theirs in sorted(by_user.items()):
-            self._left_out[Left.OVER_CAP] += max(0, len(theirs) - split.per_user)
-            chosen = sorted(theirs, key=lambda each: _drawn(each, split.seed))[: split.per_user]
-            apart = found.held_out if split.is_held_out(user_key) else found.train
-            apart.extend(sorted(chosen, key=_by_time))
+            self._left_out[Left.OVER_CAP] += max(0, len(theirs) - hold_out.per_user)
+            chosen = sorted(theirs, key=lambda each: _drawn(each, hold_out.seed))[
+                : hold_out.per_user
+            ]
+            is_held_out = hold_out.is_held_out(user_key)
+            split = Split.HELD_OUT if is_held_out else Split.TRAIN
+            apart = found.held_out if is_held_out else found.train
+            for each in sorted(chosen, key=_by_time):
+                apart.append(replace(each, origin=replace(each.origin, split=split)))
         found.left_out = +self._left_out
         return found
 
 
 def _surest_first(example: Pair | Label) -> tuple[float, str]:
-    return (-example.origin.weight, example.origin.completion_id)
+    return (-example.origin.weight, example.origin.example_id)
 
 
 def _by_time(example: Pair | Label) -> tuple[str, str]:
-    return (example.origin.day, example.origin.completion_id)
+    return (example.origin.day, example.origin.example_id)
 
 
 def _drawn(example: Pair | Label, seed: str) -> bytes:
     """Return where an example comes in a draw that depends on the seed and its name only."""
-    text = f"{seed}\0{example.origin.completion_id}".encode(errors="surrogatepass")
+    text = f"{seed}\0{example.origin.example_id}".encode(errors="surrogatepass")
     return hashlib.blake2b(text, digest_size=16).digest()
 
 
 def num_users(examples: Iterable[Pair | Label]) -> int:
     """Return how many users examples are of."""
-    return len({each.origin.user_key for each in examples})
+    return len({each.origin.owner for each in examples})

@@ -12,15 +12,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from fimble.content import CONTENT_VERSION, LATER_CHARS, PREFIX_CHARS, SUFFIX_CHARS
+from fimble.content import FIRST_WITH_SNIPPETS, LATER_CHARS, PREFIX_CHARS, SUFFIX_CHARS
 from fimble.context import Window, WindowBudget, window
 from fimble.errors import SentinelInTextError
 from fimble.events import KEPT_MIN_RATE, CacheHit, Outcome, Source
 from fimble.fim import FimFormat
 from fimble.languages import by_lsp_id
+from fimble.preferences import Asked, Label, Maker, Origin, Pair, Split, Why
 from fimble.secrets import holds_secret
 from fimble.stops import Site, cut
-from telemetry.pairs.record import Label, Left, Origin, Pair, Why
+from telemetry.pairs.left import Left
 
 if TYPE_CHECKING:
     from telemetry.pairs.store import Suggestion
@@ -88,11 +89,9 @@ def judge(suggestion: Suggestion, facts: Facts | None, terms: Terms) -> Verdict:
     left = _unusable(suggestion, facts, terms)
     if left is not None or facts is None:
         return Verdict(left or Left.NO_EVENTS, left or Left.NO_EVENTS)
-    around = _window(suggestion, facts, terms)
-    parts = terms.fim_format.prompt(prefix=around.prefix, suffix=around.suffix)
     try:
         terms.fim_format.render((suggestion.served.completion,))
-        case = _Case(suggestion, facts, terms, around, terms.fim_format.render(parts))
+        case = _Case(suggestion, facts, terms, _asked(suggestion, facts, terms))
         return Verdict(_pair(case), _label(case))
     except SentinelInTextError:
         return Verdict(Left.SENTINEL, Left.SENTINEL)
@@ -102,8 +101,7 @@ class _Case(NamedTuple):
     suggestion: Suggestion
     facts: Facts
     terms: Terms
-    around: Window
-    prompt: str
+    asked: Asked
 
     @property
     def completion(self) -> str:
@@ -143,6 +141,7 @@ def _unusable(suggestion: Suggestion, facts: Facts | None, terms: Terms) -> Left
     # A secret may lie across the cursor, so the texts are looked at as they stand in the file.
     middles = (served.completion, *suggestion.looks.values())
     is_secret = any(holds_secret(f"{served.prefix}{text}{served.suffix}") for text in middles)
+    is_secret = is_secret or any(holds_secret(each.text) for each in served.snippets)
     return Left.SECRET if is_secret else None
 
 
@@ -155,6 +154,23 @@ def _without_verdict(facts: Facts, terms: Terms) -> Left | None:
     return _NO_VERDICTS.get(facts.outcome, Left.NO_VERDICT)
 
 
+def _asked(suggestion: Suggestion, facts: Facts, terms: Terms) -> Asked:
+    """Return the prompt that the engine got, or what it would get today.
+
+    Raises:
+        SentinelInTextError: The code spells a sentinel.
+    """
+    around = _window(suggestion, facts, terms)
+    return Asked.of(
+        terms.fim_format,
+        prefix=around.prefix,
+        suffix=around.suffix,
+        path=suggestion.served.path,
+        snippets=suggestion.served.snippets,
+        is_prompt_as_sent=_is_as_sent(suggestion, facts),
+    )
+
+
 def _window(suggestion: Suggestion, facts: Facts, terms: Terms) -> Window:
     """Return the text around the cursor that the engine got, or what it would get today.
 
@@ -162,13 +178,18 @@ def _window(suggestion: Suggestion, facts: Facts, terms: Terms) -> Window:
     generated elsewhere.
     """
     served = suggestion.served
-    if _is_as_sent(suggestion, facts):
+    if _is_window_as_sent(suggestion, facts):
         start = len(served.prefix) - facts.prefix_chars
         return Window(served.prefix[start:], served.suffix[: facts.suffix_chars])
     return window(served.prefix, served.suffix, terms.budget)
 
 
 def _is_as_sent(suggestion: Suggestion, facts: Facts) -> bool:
+    has_all = suggestion.version >= FIRST_WITH_SNIPPETS
+    return has_all and _is_window_as_sent(suggestion, facts)
+
+
+def _is_window_as_sent(suggestion: Suggestion, facts: Facts) -> bool:
     served = suggestion.served
     is_recorded = facts.prefix_chars <= len(served.prefix) <= PREFIX_CHARS
     is_recorded = is_recorded and facts.suffix_chars <= len(served.suffix) <= SUFFIX_CHARS
@@ -192,7 +213,7 @@ def _label(case: _Case) -> Label | Left:
 def _labelled(case: _Case, why: Why, weight: float) -> Label:
     origin = _origin(case, why, weight, None)
     is_wanted = why is Why.KEPT
-    return Label(prompt=case.prompt, completion=case.completion, label=is_wanted, origin=origin)
+    return Label(asked=case.asked, completion=case.completion, label=is_wanted, origin=origin)
 
 
 def _pair(case: _Case) -> Pair | Left:
@@ -213,7 +234,7 @@ def _pair(case: _Case) -> Pair | Left:
     weight *= 1.0 if after_s >= LATE_LOOK_S else EARLY_LOOK_CERTAINTY
     why = Why.WRITTEN_INSTEAD if is_rejected else Why.REWRITTEN
     return Pair(
-        prompt=case.prompt,
+        asked=case.asked,
         chosen=chosen,
         rejected=case.completion,
         origin=_origin(case, why, weight, after_s),
@@ -255,21 +276,20 @@ def _origin(case: _Case, why: Why, weight: float, after_s: int | None) -> Origin
     facts = case.facts
     return Origin(
         weight=round(max(weight, LEAST_WEIGHT), 4),
+        maker=Maker.USER,
         why=why,
-        prefix=case.around.prefix,
-        suffix=case.around.suffix,
-        is_prompt_as_sent=_is_as_sent(case.suggestion, facts),
+        split=Split.TRAIN,  # until users are told apart
+        owner=facts.user_key,
+        example_id=facts.completion_id,
         language=facts.language,
+        model=facts.model,
+        model_digest=facts.model_digest,
         outcome=facts.outcome,
         outcome_source=facts.outcome_source,
         visible_ms=facts.visible_ms,
         kept_rate=facts.kept_rate,
         after_s=after_s,
-        model=facts.model,
-        model_digest=facts.model_digest,
-        completion_id=facts.completion_id,
-        user_key=facts.user_key,
         day=facts.day,
         expires_ms=case.suggestion.expires_ms,
-        content_version=CONTENT_VERSION,
+        content_version=case.suggestion.version,
     )

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from fimble.content import CONTENT_VERSION, ContentLater, ContentServed
+from fimble.content import CONTENT_VERSION, READABLE_CONTENT, ContentLater, ContentServed
+from fimble.fim import Snippet
 from fimble.spool import CLOSED_SUFFIX, OPEN_SUFFIX, session_of
 from telemetry.segments import MAX_SEGMENT_BYTES, lines_of
 
@@ -21,7 +22,7 @@ _KINDS: dict[str, type[ContentServed | ContentLater]] = {
     "content_served": ContentServed,
     "content_later": ContentLater,
 }
-_PLAIN = {"str": str, "int": int}
+_PLAIN = {"str": str, "int": int, "tuple[Snippet, ...]": tuple}
 
 
 class BadLine(StrEnum):
@@ -41,6 +42,8 @@ class Suggestion:
 
     served: ContentServed
     expires_ms: int
+    version: int
+    """`CONTENT_VERSION` of the release that recorded it."""
     looks: dict[int, str] = field(default_factory=dict)
     """What stood at its place, by seconds after it was served."""
 
@@ -79,7 +82,7 @@ def read_session(session_id: str, paths: Sequence[Path]) -> Stored:
         elif isinstance(record, ContentServed):
             stored.suggestions.setdefault(
                 record.completion_id,
-                Suggestion(served=record, expires_ms=table["expires_ms"]),
+                Suggestion(served=record, expires_ms=table["expires_ms"], version=table["v"]),
             )
         else:
             looks.append(record)
@@ -119,17 +122,32 @@ def _tables(paths: Sequence[Path], stored: Stored) -> Iterator[Mapping[str, Any]
 def _record(table: Mapping[str, Any], session_id: str) -> ContentServed | ContentLater | BadLine:
     """Return the record that an object is, or what is wrong with it."""
     kind = _KINDS.get(str(table.get("ev")))
-    if kind is None or table.get("v") != CONTENT_VERSION:
+    if kind is None or table.get("v") not in READABLE_CONTENT:
         return BadLine.UNKNOWN_LINE
     values: dict[str, Any] = {each.name: table.get(each.name) for each in fields(kind)}
+    if kind is ContentServed:
+        is_new = table["v"] == CONTENT_VERSION
+        values["path"] = table.get("path") if is_new else ""
+        values["snippets"] = _snippets(table.get("snippets")) if is_new else ()
     plain = {each.name: _PLAIN[str(each.type)] for each in fields(kind)}
     is_whole = all(type(values[name]) is plain[name] for name in plain)
     texts = [text for text in values.values() if isinstance(text, str)]
+    texts += [text for s in values.get("snippets") or () for text in (s.path, s.text)]
     is_named = table.get("session_id") == session_id
     is_named = is_named and all(type(table.get(n)) is int for n in ("ts_wall_ms", "expires_ms"))
     if not is_whole or not is_named or not all(map(_is_unicode, texts)):
         return BadLine.DAMAGED_LINE
     return kind(**values)
+
+
+def _snippets(rows: object) -> tuple[Snippet, ...] | None:
+    """Return the code of other files in a record; None where it is damaged."""
+    found: list[Snippet] = []
+    for row in rows if isinstance(rows, list) else [None]:
+        if not isinstance(row, dict) or {type(row.get(k)) for k in ("path", "text")} != {str}:
+            return None
+        found.append(Snippet(path=row["path"], text=row["text"]))
+    return tuple(found)
 
 
 def _is_unicode(text: str) -> bool:

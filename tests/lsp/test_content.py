@@ -10,10 +10,11 @@ import pytest
 
 from fimble.content import delete_expired
 from fimble.errors import ConfigError
+from fimble.fim import Snippet
 from fimble.secrets import holds_secret
 from fimble.settings import Settings, TelemetryLevel, TelemetrySettings, with_client_options
 from fimble.text import Position, PositionEncoding
-from lsp_server.content import ContentRecorder, content_encoder
+from lsp_server.content import ContentRecorder, Sent, content_encoder
 from lsp_server.documents import Document, Place, Range, advanced
 from lsp_server.outbox import Outbox
 from tests.stand_ins.lsp_client import HEAD
@@ -57,6 +58,7 @@ async def test_consent_opens_a_store_and_its_end_empties_it(
     [record] = records(tmp_path / "data" / "content")
     assert (record["ev"], record["prefix"]) == ("content_served", HEAD)
     assert record["completion"] == "    return a + b"
+    assert (record["path"], record["snippets"]) == ("pkg/module.py", [])
     assert record["expires_ms"] == record["ts_wall_ms"] + 30 * 86_400_000
     spool = b"".join(path.read_bytes() for path in (tmp_path / "data" / "spool").iterdir())
     assert b"return a" not in spool
@@ -91,7 +93,7 @@ def test_what_stands_there_later_is_recorded_twice(tmp_path: Path) -> None:
         span = Range(Position(*start), Position(*end))
         recorder.edited(document, document.replace(span, text, PositionEncoding.UTF16))
 
-    recorder.served("c", "foo(bar)", document=document, place=Place(0, 4), digest="d")
+    recorder.served("c", "foo(bar)", document=document, place=Place(0, 4), sent=Sent("d"))
     edit((0, 4), (0, 4), "foo(bar)")
     clock.now_ms += 29_999
     recorder.tick()
@@ -126,7 +128,7 @@ def test_what_is_written_key_by_key_is_recorded_whole(
     outbox = Outbox(tmp_path, session_id="s", clock=clock, encode=content_encoder(7))
     recorder = ContentRecorder(outbox, clock=clock)
     document = Document.of(URI, "python", 1, "x = \ny = 2\n")
-    recorder.served("c", "foo(bar)", document=document, place=Place(0, 4), digest="d")
+    recorder.served("c", "foo(bar)", document=document, place=Place(0, 4), sent=Sent("d"))
     at = Place(0, 4)
     for piece in pieces:
         position = Position(
@@ -147,7 +149,7 @@ def test_going_back_to_the_suggestion_ends_its_place_where_it_ends(tmp_path: Pat
     outbox = Outbox(tmp_path, session_id="s", clock=clock, encode=content_encoder(7))
     recorder = ContentRecorder(outbox, clock=clock)
     document = Document.of(URI, "python", 1, "x = \n")
-    recorder.served("c", "foo(bar)", document=document, place=Place(0, 4), digest="d")
+    recorder.served("c", "foo(bar)", document=document, place=Place(0, 4), sent=Sent("d"))
     for start, end, text in (
         (4, 4, "f"), (5, 5, "x"), (6, 6, "y"), (5, 7, ""), (5, 5, "oo(bar)"), (12, 12, " + 1"),
     ):  # fmt: skip
@@ -179,8 +181,12 @@ def test_what_looks_like_a_secret_is_not_written(tmp_path: Path, text: str) -> N
     outbox = Outbox(tmp_path, session_id="s", clock=clock, encode=content_encoder(7))
     recorder = ContentRecorder(outbox, clock=clock)
     document = Document.of(URI, "python", 1, f"{text}\n")
-    recorder.served("c", "x", document=document, place=Place(1, 0), digest="d")
+    recorder.served("c", "x", document=document, place=Place(1, 0), sent=Sent("d"))
     recorder.closed(document)
+    other = Sent("d", "a.py", (Snippet(path="b.py", text=f"{text}\n"),))
+    plain = Document.of(URI, "python", 1, "x\n")
+    recorder.served("e", "y", document=plain, place=Place(0, 1), sent=other)
+    recorder.closed(plain)
     outbox.close()
     assert list(tmp_path.iterdir()) == []
 

@@ -45,6 +45,8 @@ def served(name: str, *, total_ms: float = 100.0, num_chars: int = 10) -> Served
         suffix_chars=2,
         prompt_tokens=3,
         cached_tokens=1,
+        num_snippets=2,
+        snippet_bytes=99,
         generated_tokens=4,
         num_chars=num_chars,
         num_lines=1,

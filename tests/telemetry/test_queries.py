@@ -77,6 +77,8 @@ WHOLE_ROW = {
     "suffix_chars": 2,
     "prompt_tokens": 3,
     "cached_tokens": 1,
+    "num_snippets": 2,
+    "snippet_bytes": 99,
     "generated_tokens": 4,
     "num_chars": 10,
     "num_lines": 1,

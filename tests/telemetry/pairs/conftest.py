@@ -25,6 +25,7 @@ from fimble.events import (
     Trigger,
     Undone,
 )
+from fimble.fim import Snippet
 from tests.stand_ins.spool_writer import START_MS, lines_of, session
 from tests.telemetry.conftest import Store
 
@@ -54,6 +55,8 @@ class Case:
     """Of prefix and suffix; None means all."""
     looks: dict[int, str] = field(default_factory=dict)
     language: str = "python"
+    path: str = ""
+    snippets: tuple[Snippet, ...] = ()
     after_s: int = 0
     """When it was suggested, from the start of the session."""
 
@@ -115,6 +118,8 @@ class Case:
             prefix=self.prefix,
             suffix=self.suffix,
             completion=self.text,
+            path=self.path,
+            snippets=self.snippets,
         )
         looks = [
             ContentLater(completion_id=self.name, after_s=after_s, text=text)

@@ -14,6 +14,7 @@ import pytest
 
 from fimble.cli import main
 from fimble.events import Outcome
+from fimble.preferences import Label, read_examples
 from tests.stand_ins.lsp_client import start_client
 from tests.stand_ins.tgi_app import TgiScript, tgi_server
 from tests.telemetry.pairs.conftest import Case, Consenting
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 FILES = [f"{kind}/{part}.jsonl" for kind in ("labels", "pairs") for part in ("held_out", "train")]
 LONG = "".join(f"name_{n} = 'é😀'\r\n" for n in range(400)) + "def add(a, b):\r\n"
-PATH_LINE = "<|file_sep|>pkg/module.py\n"
 NO_MODELS = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
 
 
@@ -97,8 +97,10 @@ async def test_a_prompt_is_the_one_that_the_server_sent(
     assert {each["is_prompt_as_sent"] for each in labels} == {True}
     # It also asks ahead, for what follows an accepted text.
     asked = [prompt for prompt in tgi.prompts if prompt.endswith("(a, b):\n<|fim_middle|>")]
-    assert {each["prompt"] for each in labels} == {p.removeprefix(PATH_LINE) for p in asked}
+    assert {each["prompt"] for each in labels} == set(asked)
     assert len({each["prompt"] for each in labels}) == 2
+    assert {each["path"] for each in labels} == {"pkg/module.py"}
+    assert list(read_examples(Label, tmp_path / "out" / "labels" / "train.jsonl"))
     assert max(len(each["prefix"]) for each in labels) < len(LONG) / 2
 
 

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 from fimble.context import WindowBudget
 from fimble.events import CacheHit, Outcome, Source
-from fimble.fim import FORMATS
-from telemetry.pairs.gather import Examples, Gathered, Split, gather
+from fimble.fim import FORMATS, Snippet
+from fimble.preferences import Label, Why
+from telemetry.pairs.gather import Examples, Gathered, HoldOut, gather
 from telemetry.pairs.judge import Terms
-from telemetry.pairs.record import Label, Left, Why
+from telemetry.pairs.left import Left
 from telemetry.privacy.forget import forget
 from telemetry.reader import reading
 from tests.stand_ins.spool_writer import START_MS
@@ -27,13 +28,13 @@ DAY_MS = 86_400_000
 TERMS = Terms(
     fim_format=FORMATS["fimble"], budget=WindowBudget(), min_visible_ms=750, now_ms=START_MS
 )
-ALL = Split(seed="0", held_out_share=0.0, per_user=1000)
+ALL = HoldOut(seed="0", held_out_share=0.0, per_user=1000)
 
 
-def found(consenting: Consenting, *, terms: Terms = TERMS, split: Split = ALL) -> Gathered:
+def found(consenting: Consenting, *, terms: Terms = TERMS, hold_out: HoldOut = ALL) -> Gathered:
     store = consenting.store
     with reading(store.spool, store.warehouse) as db:
-        return gather(db, [consenting.content], terms=terms, split=split)
+        return gather(db, [consenting.content], terms=terms, hold_out=hold_out)
 
 
 def apart(cases: Sequence[Case]) -> list[Case]:
@@ -65,7 +66,7 @@ def test_a_label_says_whether_a_text_was_wanted_and_how_sure_that_is(
     said = [(each.label, each.origin.why, each.origin.weight) for each in got]
     assert said == [tuple(expected) for _, *expected in LABELS]
     assert {each.completion for each in got} == {"return a + b"}
-    assert got[0].prompt == f"<|fim_suffix|>{SUFFIX}<|fim_prefix|>0\n{PREFIX}<|fim_middle|>"
+    assert got[0].asked.prompt == f"<|fim_suffix|>{SUFFIX}<|fim_prefix|>0\n{PREFIX}<|fim_middle|>"
 
 
 NO_EXAMPLES = [
@@ -111,7 +112,7 @@ def test_a_pair_prefers_what_stands_there_to_what_was_suggested(consenting: Cons
     got = found(consenting).pairs.train
     assert [(e.chosen, e.origin.weight) for e in got] == [tuple(rest) for _, *rest in PAIRS]
     assert {each.rejected for each in got} == {"return a + b"}
-    assert got[0].prompt == f"<|fim_suffix|>{SUFFIX}<|fim_prefix|>0\n{PREFIX}<|fim_middle|>"
+    assert got[0].asked.prompt == f"<|fim_suffix|>{SUFFIX}<|fim_prefix|>0\n{PREFIX}<|fim_middle|>"
     assert [each.origin.after_s for each in got] == [600, 30, 600, 600]
 
 
@@ -141,12 +142,32 @@ def test_the_prompt_holds_what_the_engine_got_or_says_that_it_does_not(
     sent = Case(name="a", prefix=long[-4000:], sent_chars=(1234, 5), text="1")
     consenting.record(sent, replace(sent, name="b", text="2", cache=CacheHit.CACHE))
     as_sent, anew = found(consenting).labels.train
-    assert as_sent.origin.is_prompt_as_sent is True
-    assert (as_sent.origin.prefix, as_sent.origin.suffix) == (long[-1234:], SUFFIX[:5])
-    assert anew.origin.is_prompt_as_sent is False
-    assert len(anew.origin.prefix.encode()) <= WindowBudget().prefix_bytes
-    assert long.endswith(anew.origin.prefix)
-    assert anew.prompt == f"<|fim_suffix|>{SUFFIX}<|fim_prefix|>{anew.origin.prefix}<|fim_middle|>"
+    assert as_sent.asked.is_prompt_as_sent is True
+    assert (as_sent.asked.prefix, as_sent.asked.suffix) == (long[-1234:], SUFFIX[:5])
+    assert anew.asked.is_prompt_as_sent is False
+    assert len(anew.asked.prefix.encode()) <= WindowBudget().prefix_bytes
+    assert long.endswith(anew.asked.prefix)
+    assert (
+        anew.asked.prompt
+        == f"<|fim_suffix|>{SUFFIX}<|fim_prefix|>{anew.asked.prefix}<|fim_middle|>"
+    )
+
+
+def test_the_prompt_names_the_file_and_holds_code_of_others(consenting: Consenting) -> None:
+    others = (Snippet(path="b.py", text="B = 1\n"), Snippet(path="ü/c.py", text="C = '😀'\n"))
+    consenting.record(Case(name="a", path="pkg/a.py", snippets=others), session_id="s1")
+    [label] = found(consenting).labels.train
+    assert label.asked.prompt == (
+        "<|file_sep|>b.py\nB = 1\n<|file_sep|>ü/c.py\nC = '😀'\n<|file_sep|>pkg/a.py\n"
+        f"<|fim_suffix|>{SUFFIX}<|fim_prefix|>{PREFIX}<|fim_middle|>"
+    )
+    assert (label.asked.path, label.asked.snippets) == ("pkg/a.py", others)
+    path = consenting.content / "s1-0.jsonl"
+    table = json.loads(path.read_text()) | {"v": 1}
+    path.write_text(json.dumps(table))  # of a release that recorded neither
+    [label] = found(consenting).labels.train
+    assert (label.asked.snippets, label.asked.path) == ((), "")
+    assert (label.asked.is_prompt_as_sent, label.origin.content_version) == (False, 1)
 
 
 def test_only_consent_that_lasts_counts(consenting: Consenting) -> None:
@@ -175,11 +196,11 @@ def test_who_is_forgotten_is_never_in_it(consenting: Consenting) -> None:
     )
     assert done is not None
     assert done.num_sessions == 1
-    assert [each.origin.user_key for each in found(consenting).labels.train] == ["u2"]
+    assert [each.origin.owner for each in found(consenting).labels.train] == ["u2"]
     assert found(consenting).num_suggestions == 1
     (consenting.content / "s1-0.jsonl").write_bytes(copied)  # from a copy somebody kept
     got = found(consenting)
-    assert [each.origin.user_key for each in got.labels.train] == ["u2"]
+    assert [each.origin.owner for each in got.labels.train] == ["u2"]
     assert got.labels.left_out == {Left.NO_EVENTS: 1}
 
 
@@ -189,7 +210,7 @@ def test_repeated_texts_count_once_and_contradictions_not_at_all(consenting: Con
     consenting.record(unsure, Case(name="b"), Case(name="c", kept_rate=0.9), other)
     consenting.record(replace(other, name="y", outcome=Outcome.ACCEPTED), session_id="s2")
     got = found(consenting).labels
-    assert [each.origin.completion_id for each in got.train] == ["b"]
+    assert [each.origin.example_id for each in got.train] == ["b"]
     assert got.left_out == {Left.DUPLICATE: 2, Left.CONTRADICTED: 2}
 
 
@@ -199,9 +220,9 @@ def test_users_are_held_out_whole_and_none_gives_more_than_the_cap(
     for user in range(9):
         cases = [Case(name=f"{user}-{n}", text=f"f({user}, {n})") for n in range(5)]
         consenting.record(*cases, user=f"u{user}", session_id=f"s{user}")
-    split = Split(seed="7", held_out_share=0.5, per_user=3)
-    got = found(consenting, split=split).labels
-    train, held_out = ({e.origin.user_key for e in part} for part in (got.train, got.held_out))
+    split = HoldOut(seed="7", held_out_share=0.5, per_user=3)
+    got = found(consenting, hold_out=split).labels
+    train, held_out = ({e.origin.owner for e in part} for part in (got.train, got.held_out))
     users = {f"u{user}" for user in range(9)}
     assert held_out == {user for user in users if split.is_held_out(user)} != set()
     assert train == users - held_out != set()
@@ -211,7 +232,7 @@ def test_users_are_held_out_whole_and_none_gives_more_than_the_cap(
 
 def test_the_seed_decides_who_is_held_out_and_the_share_how_many() -> None:
     def held_out(seed: str, share: float) -> set[int]:
-        split = Split(seed=seed, held_out_share=share, per_user=1)
+        split = HoldOut(seed=seed, held_out_share=share, per_user=1)
         return {n for n in range(4000) if split.is_held_out(f"u{n}")}
 
     assert held_out("0", 0.0) == set()
@@ -222,7 +243,7 @@ def test_the_seed_decides_who_is_held_out_and_the_share_how_many() -> None:
 
 
 def as_sets(examples: Examples[Label]) -> list[tuple[str, str]]:
-    return [(each.origin.completion_id, each.prompt) for each in examples.train]
+    return [(each.origin.example_id, each.asked.prompt) for each in examples.train]
 
 
 def test_neither_the_order_of_lines_nor_copies_of_files_change_anything(
@@ -233,7 +254,7 @@ def test_neither_the_order_of_lines_nor_copies_of_files_change_anything(
     ]
     consenting.record(*cases)
     split = replace(ALL, per_user=5)
-    first = found(consenting, split=split)
+    first = found(consenting, hold_out=split)
     path = consenting.content / "s1-0.jsonl"
     lines = path.read_text().splitlines(keepends=True)
     random.Random(3).shuffle(lines)
@@ -243,7 +264,7 @@ def test_neither_the_order_of_lines_nor_copies_of_files_change_anything(
     copy.mkdir()
     (copy / "s1-0.jsonl").write_text("".join(lines))
     with reading(consenting.store.spool, consenting.store.warehouse) as db:
-        again = gather(db, [copy, consenting.content, tmp_path / "no"], terms=TERMS, split=split)
+        again = gather(db, [copy, consenting.content, tmp_path / "no"], terms=TERMS, hold_out=split)
     assert as_sets(again.labels) == as_sets(first.labels)
     assert again.pairs == first.pairs
     assert (first.bad_lines, again.bad_lines) == ({}, {"damaged_line": 1})
@@ -255,11 +276,13 @@ def test_lines_that_are_no_content_are_counted_and_nothing_else_is_lost(
     consenting.record(Case(name="a"))
     path = consenting.content / "s1-0.jsonl"
     good = json.loads(path.read_text())
+    first = {k: v for k, v in good.items() if k not in {"path", "snippets"}} | {"v": 1}
     damaged: list[object] = [
+        *({**good, "snippets": None}, {**good, "snippets": [{"path": "a"}]}, {**first, "v": 2}),
         *({**good, "completion": 3}, {**good, "prefix": "\ud800"}, {**good, "session_id": "s2"}),
         *([], 17, {**good, "expires_ms": None}),
     ]
-    unknown = [{**good, "v": 2}, {**good, "ev": "content_other"}, {}]
+    unknown = [{**good, "v": 3}, {**good, "ev": "content_other"}, {}]
     lines = [json.dumps(each) for each in (*damaged, *unknown)]
     path.write_text("\n".join([*lines, "[" * 100_000, json.dumps(good)]) + "\n")
     got = found(consenting)
