@@ -2,26 +2,61 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+_SCAN = """
+from training.corpus.redaction import redact
+print(redact("api_key = '" + "k7Fq2Zx9LmP4vT8sWb3N" + "' # 81.92.33.44"))
+"""
+
+
+class ColdScans(NamedTuple):
+    """Two processes that started at once, with an empty cache."""
+
+    printed: tuple[bytes, ...]
+    rules: Path
+    """The folder that they left in the cache."""
+
 
 @pytest.fixture(scope="session")
-def compiled_rules(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder that a first scan leaves in a cache."""
-    cache = tmp_path_factory.mktemp("rules")
-    command = [sys.executable, "-c", "from training.corpus.redaction import redact; redact('x')"]
+def cold_scans(tmp_path_factory: pytest.TempPathFactory) -> ColdScans:
+    """Return what the first scans do, which run once for all processes of these tests."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    cache = folder / "cold-cache"
+    printed = [folder / f"cold-{number}.txt" for number in range(2)]
+    with (folder / "cold.lock").open("w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not cache.exists():
+            _scan_at_once(cache, printed)
+    return ColdScans(tuple(path.read_bytes() for path in printed), cache / "rules")
+
+
+def _scan_at_once(cache: Path, outputs: list[Path]) -> None:
     environment = {**os.environ, "FIMBLE_CACHE_DIR": str(cache)}
-    subprocess.run(command, check=True, env=environment, timeout=170)
-    return cache / "rules"
+    running = []
+    for path in outputs:
+        with path.open("wb") as output:
+            command = [sys.executable, "-c", _SCAN]
+            running.append(subprocess.Popen(command, env=environment, stdout=output))
+    assert [process.wait(timeout=170) for process in running] == [0, 0]
+
+
+@pytest.fixture(scope="session")
+def compiled_rules(cold_scans: ColdScans) -> Path:
+    """Return a folder of compiled rules, to be copied."""
+    return cold_scans.rules
 
 
 @pytest.fixture

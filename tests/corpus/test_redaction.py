@@ -7,6 +7,7 @@ import os
 import platform
 import random
 import re
+import shutil
 import subprocess
 import sys
 from hashlib import sha256
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from tests.corpus.conftest import ColdScans
+
 NAMES_OF_LANGUAGES = tuple(language.name for language in LANGUAGES)
 CASES = 40  # of each kind in each language
 COMMENTS = {"html": "<!-- 😀 naïve 数 -->", "css": "/* 😀 naïve 数 */"}
@@ -39,9 +42,10 @@ STAND_IN = r"redacted_[0-9a-f]{8}"
 
 
 @pytest.fixture(autouse=True, scope="module")
-def rule_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def rule_cache(tmp_path_factory: pytest.TempPathFactory, compiled_rules: Path) -> Iterator[Path]:
     """Keep compiled rules out of the user's cache."""
     folder = tmp_path_factory.mktemp("cache")
+    shutil.copytree(compiled_rules, folder / "rules")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FIMBLE_CACHE_DIR", str(folder))
         yield folder
@@ -356,20 +360,11 @@ def test_no_socket_is_ever_opened() -> None:
 
 
 @pytest.mark.slow
-def test_processes_that_start_cold_at_once_agree(tmp_path: Path) -> None:
-    code = (
-        "from training.corpus.redaction import redact\n"
-        "print(redact('api_key = \"' + 'k7Fq2Zx9LmP4vT8sWb3N' + '\" # 81.92.33.44'))"
-    )
-    environment = {**os.environ, "FIMBLE_CACHE_DIR": str(tmp_path)}
-    running = [
-        subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE)
-        for _ in range(2)
-    ]
-    outputs = {process.communicate()[0] for process in running}
-    assert len(outputs) == 1
-    assert b"num_secrets=1, num_emails=0, num_ips=1" in outputs.pop()
-    assert [path.suffix for path in (tmp_path / "rules").iterdir()] == [".vscdb"]
+def test_processes_that_start_cold_at_once_agree(cold_scans: ColdScans) -> None:
+    assert len(cold_scans.printed) == 2
+    assert len(set(cold_scans.printed)) == 1
+    assert b"num_secrets=1, num_emails=0, num_ips=1" in cold_scans.printed[0]
+    assert [path.suffix for path in cold_scans.rules.iterdir()] == [".vscdb"]
 
 
 def test_a_cache_that_cannot_be_written_only_costs_time(tmp_path: Path) -> None:
