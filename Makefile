@@ -18,7 +18,7 @@ demo: $(VENV)/.analyst  ## ghost text from the shipped model, in real editor ses
 	$(BIN)/python -m bench.demo
 
 test: $(VENV)/.dev $(NPM)/.ready  ## every test
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 BENCHMARKS ?= ../shared/benchmarks
 test-benchmarks: $(VENV)/.dev $(NPM)/.ready  ## the eval harness on whole benchmarks: every true answer, load, throughput
