@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import re
 import signal
 import ssl
 import sys
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from telemetry.collector.service import Collector
 
 MIN_TOKEN_CHARS = 16
+_NAMED = re.compile(r"(?:(?P<name>[\w.@+-]{1,64}):\s+)?(?P<token>.+)")
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -34,7 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--data", type=Path, metavar="DIR", help="spool and warehouse; else as of this user"
     )
     parser.add_argument(
-        "--token-file", type=Path, required=True, help="a token a line; each may upload"
+        "--token-file",
+        type=Path,
+        required=True,
+        help="a token a line, or NAME: TOKEN for a sender of its own",
     )
     parser.add_argument("--tls-cert", type=Path, metavar="FILE", help="certificate chain, PEM")
     parser.add_argument("--tls-key", type=Path, metavar="FILE", help="its private key, PEM")
@@ -89,8 +94,8 @@ def _objects(url: str) -> ObjectFolder:
     return ObjectFolder.at(url)
 
 
-def read_tokens(path: Path) -> tuple[str, ...]:
-    """Return the tokens in a file.
+def read_tokens(path: Path) -> dict[str, str]:
+    """Return the tokens in a file with the names of their senders; empty where a line has none.
 
     Raises:
         InputError: It cannot be read, or a token is too short to be a secret.
@@ -99,11 +104,15 @@ def read_tokens(path: Path) -> tuple[str, ...]:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read tokens from {path}: {error}") from error
-    tokens = tuple(line.strip() for line in lines if line.strip())
+    found = [_NAMED.fullmatch(line.strip()) for line in lines if line.strip()]
+    tokens = {match["token"]: match["name"] or "" for match in found if match}
     if not tokens or any(len(token) < MIN_TOKEN_CHARS for token in tokens):
         raise InputError(
-            f"{path} must hold a token a line, each of {MIN_TOKEN_CHARS} characters or more"
+            f"{path} must hold a token a line, or NAME: TOKEN; each of {MIN_TOKEN_CHARS} "
+            "characters or more"
         )
+    if len(tokens) < len(found):
+        raise InputError(f"{path} holds a token twice; each belongs to one sender")
     return tokens
 
 

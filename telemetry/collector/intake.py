@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from fimble.spool import session_of
 from fimble.upload import MAX_SEGMENT_BYTES, SEGMENT_NAME
 from telemetry.collector.receipts import Receipt, Receipts
+from telemetry.privacy.forget import digest_of
 from telemetry.schema import Flaw, parse
 from telemetry.segments import lines_of
 from telemetry.warehouse import sync_folder
@@ -44,6 +45,8 @@ class Verdict(StrEnum):
     """It is not what its sender hashed, or no gzip."""
     FOREIGN = "foreign"
     """Its events belong to another session than its name says, or it holds none."""
+    OF_ANOTHER = "of another sender"
+    """Its session, or its user, is another sender's."""
     TOO_LARGE = "too large"
     BAD_NAME = "bad name"
     FULL = "full"
@@ -58,6 +61,8 @@ class Upload(NamedTuple):
     """In hexadecimal, as the sender says."""
     body: bytes
     """gzip."""
+    sender: str = ""
+    """Name of the token that it came with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,24 +114,40 @@ class Intake:
         if isinstance(plain, Verdict):
             return plain
         digest = upload.sha256.lower()
-        known = self._receipts.get(upload.name)
+        known = self._known(upload, digest)
         if known is not None:
-            return Verdict.KNOWN if known.sha256 == digest else Verdict.CONFLICT
-        refusal = self._place(upload.name, plain)
+            return known
+        said = _said(session_of(upload.name), plain)
+        if said is None:
+            return Verdict.FOREIGN
+        is_theirs = self._may(upload.sender, said.user_digest)
+        refusal = self._place(upload.name, plain) if is_theirs else Verdict.OF_ANOTHER
         if refusal is not None:
             return refusal
         if self._objects is not None:
             self._objects.put(f"segments/{upload.name}", plain)
-        self._receipts.add(upload.name, Receipt(digest, len(plain)))
+        receipt = Receipt(digest, len(plain), upload.sender, said.user_digest)
+        self._receipts.add(upload.name, receipt)
         return Verdict.TAKEN
+
+    def _known(self, upload: Upload, digest: str) -> Verdict | None:
+        """Return what is said of a segment without a look into it; None where that must be."""
+        if not self._may(upload.sender, session_of(upload.name)):
+            return Verdict.OF_ANOTHER
+        known = self._receipts.get(upload.name)
+        if known is None:
+            return None
+        return Verdict.KNOWN if known.sha256 == digest else Verdict.CONFLICT
+
+    def _may(self, sender: str, whose: str) -> bool:
+        """Return whether a sender may write for a session, or a user by its digest."""
+        return self._receipts.sender_of(whose) in {None, sender}
 
     def _place(self, name: str, plain: bytes) -> Verdict | None:
         """Put a segment into the spool, or say why not."""
         path = self._spool / name
         if path.exists():  # taken just before a kill, so that its receipt is missing
             return None if path.read_bytes() == plain else Verdict.CONFLICT
-        if not _is_of(session_of(name), plain):
-            return Verdict.FOREIGN
         if not self.has_room():
             return Verdict.FULL
         self._write(path, plain)
@@ -166,12 +187,22 @@ def _plain(body: bytes) -> bytes | Verdict:
     return plain if unpacker.eof and not unpacker.unused_data else Verdict.DAMAGED
 
 
-def _is_of(session_id: str, plain: bytes) -> bool:
-    """Return whether there are events, and all of them are of one session.
+class _Said(NamedTuple):
+    """What the events of a segment say."""
+
+    user_digest: str
+
+
+def _said(session_id: str, plain: bytes) -> _Said | None:
+    """Return what a segment says; None unless it has events, all of one session and one user.
 
     Lines that are torn, damaged or of another release pass: the merger keeps them aside.
     """
     parsed = [parse(line, is_last=is_last) for line, is_last in lines_of(plain)]
     records = [record for record in parsed if not isinstance(record, Flaw)]
     has_events = bool(records) or Flaw.UNKNOWN in parsed
-    return has_events and all(record["session_id"] == session_id for record in records)
+    users = {str(record["user_key"]) for record in records if record.get("user_key")}
+    is_ours = all(record["session_id"] == session_id for record in records)
+    if not has_events or not is_ours or len(users) > 1:
+        return None
+    return _Said("".join(map(digest_of, users)))

@@ -19,6 +19,8 @@ from obstore.store import from_url
 
 from fimble.errors import InputError
 from fimble.files import write_whole
+from telemetry.collector.receipts import RECEIPTS
+from telemetry.operations.store import FOLDER, OperationsStore
 from telemetry.warehouse import Kind, Warehouse
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from telemetry.warehouse import Manifest
 
 MANIFEST = "warehouse/manifest.json"
+_OPERATIONS = f"warehouse/{FOLDER}"
 
 
 class ObjectFolder:
@@ -120,10 +123,25 @@ def push(warehouse: Warehouse, objects: ObjectFolder) -> None:
         objects.put(name, _local(warehouse, name).read_bytes())
     objects.put(MANIFEST, (warehouse.folder / "manifest.json").read_bytes())
     kept = {f"warehouse/{name}" for name in manifest.retired} | {MANIFEST}
-    objects.delete(there - wanted - kept)
+    operations = {name for name in there if name.startswith(f"{_OPERATIONS}/")}
+    objects.delete(there - wanted - kept - operations)
     # What the warehouse holds needs no segment any more.
     segments = objects.names("segments")
     objects.delete({name for name in segments if Path(name).name in manifest.segments})
+
+
+def push_operations(warehouse: Warehouse, objects: ObjectFolder) -> None:
+    """Bring what backends said to object storage; files that were replaced there go.
+
+    Raises:
+        OSError: The storage does not answer; the next call goes on.
+    """
+    here = {f"{_OPERATIONS}/{p.name}": p for p in OperationsStore(warehouse.folder).files()}
+    there = objects.names(_OPERATIONS)
+    for name in sorted(here.keys() - there):
+        with contextlib.suppress(FileNotFoundError):  # replaced just now
+            objects.put(name, here[name].read_bytes())
+    objects.delete(there - here.keys())
 
 
 def pull(objects: ObjectFolder, warehouse: Warehouse) -> None:
@@ -147,8 +165,22 @@ def pull(objects: ObjectFolder, warehouse: Warehouse) -> None:
         if None not in fetched.values():
             (warehouse.folder / ".manifest.next").replace(warehouse.folder / "manifest.json")
             warehouse.remove_unnamed(warehouse.manifest())
+            _pull_operations(objects, warehouse)
             return
     raise OSError("object storage changes faster than it can be read")
+
+
+def _pull_operations(objects: ObjectFolder, warehouse: Warehouse) -> None:
+    """Fetch what backends said that is not here yet, and remove what is there no more."""
+    there = {Path(name).name: name for name in objects.names(_OPERATIONS)}
+    folder = warehouse.folder / FOLDER
+    for name in sorted(there.keys() - {path.name for path in folder.glob("*.parquet")}):
+        content = objects.get(there[name])
+        if content is not None:
+            write_whole(folder / name, content)
+    for path in folder.glob("*.parquet"):
+        if path.name not in there:
+            path.unlink()
 
 
 def restore(objects: ObjectFolder, data_folder: Path, warehouse: Warehouse) -> None:
@@ -159,6 +191,9 @@ def restore(objects: ObjectFolder, data_folder: Path, warehouse: Warehouse) -> N
     """
     if objects.get(MANIFEST) is not None:
         pull(objects, warehouse)
+    receipts = objects.get(RECEIPTS)
+    if receipts is not None:
+        write_whole(data_folder / RECEIPTS, receipts)
     for name in sorted(objects.names("segments")):
         content = objects.get(name)
         if content is not None:

@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
@@ -31,7 +32,7 @@ from fimble.upload import (
 )
 from telemetry.collector.intake import Intake, Room, Upload, Verdict
 from telemetry.collector.limits import Buckets
-from telemetry.collector.receipts import Receipts
+from telemetry.collector.receipts import RECEIPTS, Receipts
 from telemetry.privacy.forget import digest_of, forget
 from telemetry.warehouse import Warehouse
 
@@ -48,10 +49,13 @@ MAX_UPLOADS = 16
 """So many bodies are held in memory; who comes then is told to wait."""
 BODY_TIMEOUT_S = 30.0
 FORGET_WAIT_S = 120.0
+SENDER = web.RequestKey("sender", str)
+"""Where a request keeps the name of its sender."""
 _ANSWERS = {
     Verdict.TAKEN: (201, 0),
     Verdict.KNOWN: (200, 0),
     Verdict.CONFLICT: (409, 0),
+    Verdict.OF_ANOTHER: (409, 0),
     Verdict.DAMAGED: (422, 0),
     Verdict.FOREIGN: (422, 0),
     Verdict.TOO_LARGE: (413, 0),
@@ -66,8 +70,10 @@ _log = logging.getLogger("fimble.collector")
 class CollectorSettings:
     """How a collector works."""
 
-    tokens: tuple[str, ...]
-    """Whoever sends one of them may upload; 16 characters or more each."""
+    tokens: Mapping[str, str]
+    """Who has one of them may upload; 16 characters or more each, with the name of the sender.
+
+    Senders with different names cannot write, or forget, for one another."""
     segments_per_minute: float = 600.0
     """For each sender's address; more are told to wait."""
     merge_every_s: float = 60.0
@@ -102,9 +108,11 @@ class Collector:
         self._data_folder = data_folder
         self._spool = data_folder / "spool"
         self._warehouse = Warehouse(data_folder / "warehouse")
-        self._receipts = Receipts(data_folder / "receipts.jsonl")
+        self._receipts = Receipts(data_folder / RECEIPTS)
         self._intake = Intake(self._spool, self._receipts, settings.room, objects=objects)
         self._turn = asyncio.Lock()
+        self._pushing = asyncio.Lock()
+        self._pushed_generation = -1
         self._uploads = asyncio.Semaphore(MAX_UPLOADS)
         self._buckets = Buckets(settings.segments_per_minute / 60.0, clock)
         self._has_news = True
@@ -127,7 +135,8 @@ class Collector:
                     body = await request.read()
             except TimeoutError:
                 return _refusal(408, f"the body took longer than {BODY_TIMEOUT_S:.0f} s")
-            upload = Upload(name, request.headers.get(SHA256_HEADER, ""), body)
+            said = request.headers.get(SHA256_HEADER, "")
+            upload = Upload(name, said, body, request[SENDER])
             return await self._taken(upload)
 
     async def forget(self, request: web.Request) -> web.Response:
@@ -138,7 +147,10 @@ class Collector:
             keys = None
         if not isinstance(keys, list) or not all(isinstance(k, str) and k for k in keys):
             return _refusal(422, 'the body must be {"user_keys": ["..."]}')
-        async with self._turn:
+        owners = {self._receipts.sender_of(digest_of(key)) for key in keys}
+        if not owners <= {None, request[SENDER]}:
+            return _refusal(403, "another sender records this user")
+        async with self._turn, self._pushing:
             done = await asyncio.to_thread(self._forget, cast("list[str]", keys))
         if done is None:
             return _refusal(503, "a merge is under way", 10)
@@ -182,11 +194,9 @@ class Collector:
         gone = self._warehouse.manifest().forgotten
         self._receipts.drop(lambda name: digest_of(session_of(name)) in gone)
         if self._objects is not None:
-            from telemetry.collector.objects import push
-
             names = self._objects.names("segments")
             self._objects.delete({n for n in names if digest_of(session_of(_file(n))) in gone})
-            push(self._warehouse, self._objects)
+            self._push(self._objects)
         return done.num_sessions
 
     async def _merge_forever(self) -> None:
@@ -195,10 +205,14 @@ class Collector:
                 self._has_news = False
                 with contextlib.suppress(OSError):  # tried again next time
                     await self._merge()
+            if self._objects is not None:
+                with contextlib.suppress(OSError):  # as above
+                    async with self._pushing:
+                        await asyncio.to_thread(self._push, self._objects)
             await asyncio.sleep(self.settings.merge_every_s)
 
     async def _merge(self) -> None:
-        """Merge in a process of its own, then bring object storage up to date."""
+        """Merge in a process of its own."""
         environment = {**os.environ, "FIMBLE_DATA_DIR": os.fspath(self._data_folder)}
         command = (sys.executable, "-P", "-m", "fimble", "telemetry", "merge")
         process = await asyncio.create_subprocess_exec(
@@ -210,10 +224,17 @@ class Collector:
             if process.returncode is None:
                 process.kill()
                 await process.wait()
-        if self._objects is not None:
-            from telemetry.collector.objects import push
 
-            await asyncio.to_thread(push, self._warehouse, self._objects)
+    def _push(self, objects: ObjectFolder) -> None:
+        """Bring object storage up to date."""
+        from telemetry.collector.objects import push, push_operations
+
+        push_operations(self._warehouse, objects)
+        generation = self._warehouse.manifest().generation
+        if generation != self._pushed_generation:
+            push(self._warehouse, objects)
+            objects.put(RECEIPTS, (self._data_folder / RECEIPTS).read_bytes())
+            self._pushed_generation = generation
 
 
 def make_app(collector: Collector) -> web.Application:
@@ -221,8 +242,11 @@ def make_app(collector: Collector) -> web.Application:
 
     @web.middleware
     async def authorized(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.path != HEALTH_PATH and not _has_token(request, collector.settings.tokens):
-            return _refusal(401, "the token is missing or wrong")
+        if request.path != HEALTH_PATH:
+            sender = _sender(request, collector.settings.tokens)
+            if sender is None:
+                return _refusal(401, "the token is missing or wrong")
+            request[SENDER] = sender
         return await handler(request)
 
     app = web.Application(middlewares=[authorized], client_max_size=MAX_SEGMENT_BYTES)
@@ -233,9 +257,12 @@ def make_app(collector: Collector) -> web.Application:
     return app
 
 
-def _has_token(request: web.Request, tokens: tuple[str, ...]) -> bool:
+def _sender(request: web.Request, tokens: Mapping[str, str]) -> str | None:
+    """Return the name of the sender whose token a request carries; None if it carries none."""
     said = request.headers.get("Authorization", "").removeprefix("Bearer ").encode()
-    return any(hmac.compare_digest(said, token.encode()) for token in tokens)
+    # All are compared, so that the time tells nothing.
+    found = [name for token, name in tokens.items() if hmac.compare_digest(said, token.encode())]
+    return found[0] if found else None
 
 
 def _refusal(status: int, why: str, wait_s: float = 0) -> web.Response:

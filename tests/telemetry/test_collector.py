@@ -35,7 +35,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TOKEN = "a token of many characters"  # noqa: S105 - opens nothing
-SETTINGS = CollectorSettings(tokens=("another one, just as long", TOKEN), merge_every_s=0)
+TOKENS = {"another one, just as long": "", TOKEN: "", "of alice, on her desk": "alice"}
+TOKENS |= {"of alice, in her bag": "alice", "of mallory, anywhere": "mallory"}
+SETTINGS = CollectorSettings(tokens=TOKENS, merge_every_s=0)
 SESSION = "0123456789abcdef0123456789abcdef"
 PLAIN = b"".join(lines_of(session(5, seed=1), SESSION))
 
@@ -62,11 +64,14 @@ async def put(
     **more: str | bytes,
 ) -> int:
     """Upload a segment; return the status."""
+    token = str(more.get("token", TOKEN))
     sha256 = str(more.get("sha256", hashlib.sha256(plain).hexdigest()))
     body = more.get("body", gzip.compress(plain))
     assert isinstance(body, bytes)
     async with http.put(
-        f"/v1/segments/{name}", data=io.BytesIO(body), headers={"X-Fimble-Sha256": sha256}
+        f"/v1/segments/{name}",
+        data=io.BytesIO(body),
+        headers={"X-Fimble-Sha256": sha256, "Authorization": f"Bearer {token}"},
     ) as answer:
         return answer.status
 
@@ -121,6 +126,41 @@ async def test_what_is_forged_or_damaged_is_refused(
         assert await put(http, name, plain, **more) == status
         assert list((tmp_path / "spool").iterdir()) == []
         assert await put(http) == 201
+
+
+async def test_a_sender_writes_only_what_is_its_own(tmp_path: Path) -> None:
+    desk, bag, mallory = (token for token, name in TOKENS.items() if name)
+    first, rest = PLAIN.splitlines(keepends=True)[:4], PLAIN.splitlines(keepends=True)[4:]
+    other = "f" * 32
+    async with collecting(tmp_path) as http:
+        assert await put(http, plain=b"".join(first), token=desk) == 201
+    async with collecting(tmp_path) as http:  # a restart remembers whose it is
+        for token in (mallory, TOKEN):
+            assert await put(http, plain=b"".join(first), token=token) == 409  # a replay
+            again = f"{SESSION}-1.jsonl"  # a forged part of her session
+            assert await put(http, again, b"".join(rest), token=token) == 409
+            forged = b"".join(lines_of(session(2, seed=1), other))  # a session in her name
+            assert await put(http, f"{other}-0.jsonl", forged, token=token) == 409
+            theirs = {"headers": {"Authorization": f"Bearer {token}"}}
+            answer = await http.post("/v1/forget", json={"user_keys": ["u1"]}, **theirs)
+            assert answer.status == 403
+        names = [path.name for path in (tmp_path / "spool").iterdir()]
+        assert names == [f"{SESSION}-0.jsonl"]
+        # Another token of the same sender goes on, and others go on with what is theirs.
+        assert await put(http, f"{SESSION}-1.jsonl", b"".join(rest), token=bag) == 201
+        mine = b"".join(lines_of(session(2, seed=2), other))
+        assert await put(http, f"{other}-0.jsonl", mine, token=mallory) == 201
+        hers = {"headers": {"Authorization": f"Bearer {bag}"}}
+        answer = await http.post("/v1/forget", json={"user_keys": ["u1"]}, **hers)
+        assert await answer.json() == {"num_sessions": 1}
+        left = (tmp_path / "receipts.jsonl").read_text()
+        assert (left.count("\n"), "alice" in left) == (1, False)
+
+
+async def test_two_users_in_one_session_are_a_forgery(tmp_path: Path) -> None:
+    two = [*lines_of(session(1, seed=1), SESSION), *lines_of(session(1, seed=2), SESSION)]
+    async with collecting(tmp_path) as http:
+        assert await put(http, plain=b"".join(two)) == 422
 
 
 async def test_a_torn_last_line_passes_since_writers_die(tmp_path: Path) -> None:
@@ -180,11 +220,17 @@ def test_receipts_outlive_a_torn_line(tmp_path: Path) -> None:
     receipts.close()
     path.write_bytes(path.read_bytes() + b'["b-0.jsonl", "2')
     receipts = Receipts(path)
-    receipts.add("c-0.jsonl", Receipt("3" * 64, 7))
+    assert receipts.sender_of("a") == ""
+    receipts.add("c-0.jsonl", Receipt("3" * 64, 7, "carol", "4" * 64))
     receipts.drop(lambda name: name == "a-0.jsonl")
     receipts.close()
     receipts = Receipts(path)
-    assert (len(receipts), receipts.get("c-0.jsonl")) == (1, Receipt("3" * 64, 7))
+    assert (len(receipts), receipts.get("c-0.jsonl")) == (
+        1,
+        Receipt("3" * 64, 7, "carol", "4" * 64),
+    )
+    whose = [receipts.sender_of(name) for name in ("a", "c", "4" * 64, "")]
+    assert whose == [None, "carol", "carol", None]
     receipts.close()
 
 
@@ -204,7 +250,13 @@ def test_tokens_must_be_secrets(tmp_path: Path) -> None:
         with pytest.raises(InputError, match="16 characters or more"):
             read_tokens(path)
     path.write_text(f"\n{TOKEN}\n")
-    assert read_tokens(path) == (TOKEN,)
+    assert read_tokens(path) == {TOKEN: ""}
+    path.write_text(f"{TOKEN}\nalice@example.com:  {TOKEN}s\nbob: {TOKEN}: 🙂\n")
+    named = {TOKEN: "", f"{TOKEN}s": "alice@example.com", f"{TOKEN}: 🙂": "bob"}
+    assert read_tokens(path) == named
+    path.write_text(f"{TOKEN}\nalice: {TOKEN}\n")
+    with pytest.raises(InputError, match="holds a token twice"):
+        read_tokens(path)
 
 
 async def test_the_spool_is_the_buffer_while_the_collector_is_away(

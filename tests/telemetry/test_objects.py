@@ -4,17 +4,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import duckdb
 import pytest
 
 from fimble.errors import InputError
 from telemetry.collector.intake import Intake, Room, Verdict
-from telemetry.collector.objects import MANIFEST, ObjectFolder, pull, push, restore
-from telemetry.collector.receipts import Receipts
+from telemetry.collector.objects import (
+    MANIFEST,
+    ObjectFolder,
+    pull,
+    push,
+    push_operations,
+    restore,
+)
+from telemetry.collector.receipts import RECEIPTS, Receipts
+from telemetry.operations.scrape import Sample
+from telemetry.operations.store import OperationsStore
 from telemetry.privacy.forget import forget
 from telemetry.reader import reading
+from telemetry.texts import parquet_query
 from telemetry.warehouse import Warehouse
 from tests.stand_ins.s3_app import Bucket, s3_bucket
-from tests.stand_ins.spool_writer import lines_of, session
+from tests.stand_ins.spool_writer import START_MS, lines_of, session
 from tests.telemetry.conftest import SetClock, Store
 from tests.telemetry.test_collector import PLAIN, SESSION, upload_of
 
@@ -61,6 +72,7 @@ def test_a_warehouse_in_a_bucket_gives_the_same_answers(
     assert sorted(bucket.objects) == [
         f"team/{MANIFEST}".replace("manifest.json", name)
         for name in (
+            "daily/2026-09-01.3.parquet",
             "events/2026-09-01.3.parquet",
             "manifest.json",
             "requests/2026-09-01.3.parquet",
@@ -104,7 +116,49 @@ def test_what_is_forgotten_leaves_the_bucket(
     push(store.warehouse, objects)
     assert store.rows("select session_id, user_key from sessions") == [("s1", "u1")]
     assert not [name for name, data in bucket.objects.items() if b"c0-1" in data]
-    assert len(bucket.objects) == 4
+    assert len(bucket.objects) == 5
+
+
+def test_what_backends_said_follows_into_the_bucket(
+    store: Store, bucket: Bucket, objects: ObjectFolder, tmp_path: Path
+) -> None:
+    store.put("s-0.jsonl", lines_of(session(1, seed=1), "s"))
+    store.merge()
+    operations = OperationsStore(store.warehouse.folder)
+    copy = Warehouse(tmp_path / "copy")
+    for hour in range(3):
+        at_ms = START_MS + hour * 3_600_000
+        operations.add([Sample(at_ms, "gpu 🙂", "up", {}, float(hour))])
+        if hour == 2:
+            operations.tidy(now_ms=START_MS + 2 * 86_400_000, keep_days=9)  # hours become a day
+        push_operations(store.warehouse, objects)
+        push(store.warehouse, objects)
+        pull(objects, copy)
+        here, there = (
+            duckdb.sql(f"{parquet_query(OperationsStore(w.folder).files())} order by at_ms")
+            for w in (store.warehouse, copy)
+        )
+        assert len(here.fetchall()) == hour + 1
+        assert here.fetchall() == there.fetchall()
+    names = [name for name in bucket.objects if "/operations/" in name]
+    assert names == ["team/warehouse/operations/2026-09-01.1.parquet"]
+
+
+def test_receipts_are_restored_so_that_senders_stay_apart(
+    objects: ObjectFolder, tmp_path: Path
+) -> None:
+    receipts = Receipts(tmp_path / "first" / RECEIPTS)
+    intake = Intake(tmp_path / "first" / "spool", receipts, Room(min_free_bytes=0), objects=objects)
+    upload = upload_of(f"{SESSION}-0.jsonl", PLAIN)
+    assert intake.take(upload._replace(sender="alice")) == Verdict.TAKEN
+    receipts.close()
+    objects.put(RECEIPTS, (tmp_path / "first" / RECEIPTS).read_bytes())
+    restore(objects, tmp_path / "second", Warehouse(tmp_path / "second" / "warehouse"))
+    receipts = Receipts(tmp_path / "second" / RECEIPTS)
+    intake = Intake(tmp_path / "second" / "spool", receipts, Room(min_free_bytes=0))
+    assert intake.take(upload._replace(sender="mallory")) == Verdict.OF_ANOTHER
+    assert intake.take(upload._replace(sender="alice")) == Verdict.KNOWN
+    receipts.close()
 
 
 def test_an_address_that_is_none_is_refused() -> None:
