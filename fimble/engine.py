@@ -29,6 +29,9 @@ class Query:
 
     parts: tuple[Part, ...]
     """The prompt, see `fimble.fim.infill_prompt`."""
+    beginning: str = ""
+    """What the answer begins with, for engines that say `EngineInfo.takes_beginning`: the word that
+    the cursor stands in. The stream holds what comes behind it."""
     max_new_tokens: int = 64
     temperature: float = 0.0
     """0 is greedy; above, samples are drawn with `seed`."""
@@ -78,6 +81,8 @@ class EngineInfo(NamedTuple):
     """Name in `fimble.fim.FORMATS`; empty where the engine does not say."""
     context: tuple[str, ...] = ()
     """`Manifest.context`; empty where the engine does not say."""
+    takes_beginning: bool = False
+    """Whether queries may have a `beginning`."""
 
 
 class Engine(Protocol):

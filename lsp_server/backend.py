@@ -81,6 +81,11 @@ class Backend:
         return self._info is not None and SNIPPETS in self._info.context
 
     @property
+    def takes_beginning(self) -> bool:
+        """Whether the engine completes the word that the cursor stands in from its start."""
+        return self._info is not None and self._info.takes_beginning
+
+    @property
     def is_idle(self) -> bool:
         """Whether the engine is up, and nothing of this session runs on it."""
         return self._info is not None and not self._num_running

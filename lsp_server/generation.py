@@ -139,7 +139,12 @@ class Generation:
             self.counts.snippets = snippets
             self.counts.path = self.spot.path if fim_format.file else ""
             return query_for_spot(
-                self.spot, self.window, fim_format, limits.max_new_tokens, snippets=snippets
+                self.spot,
+                self.window,
+                fim_format,
+                limits.max_new_tokens,
+                snippets=snippets,
+                takes_beginning=backend.takes_beginning,
             )
 
         final: Cut | None = None

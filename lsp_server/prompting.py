@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from fimble.languages import Language
     from lsp_server.documents import Document, Place
 
+MAX_WORD_CHARS = 40
+_WORD = re.compile(rf"(?:(?<=\S) |(?<!\w))\w{{1,{MAX_WORD_CHARS}}}\Z")
 SITE_CHARS = 8192
 """Text on each side of the cursor that decides where a completion ends."""
 
@@ -85,12 +88,30 @@ def query_for(
     max_new_tokens: int,
     *,
     snippets: Sequence[Snippet] = (),
+    takes_beginning: bool = False,
 ) -> Query:
-    """Return the query for a spot, in the order that the model family serves."""
+    """Return the query for a spot, in the order that the model family serves.
+
+    An engine that `takes_beginning` is asked from the start of the word that the cursor stands in:
+    the prompt stays the same while the word is written.
+    """
+    word = word_before(around.prefix) if takes_beginning else ""
     parts = fim_format.prompt(
-        prefix=around.prefix, suffix=around.suffix, path=spot.path, snippets=snippets
+        prefix=around.prefix.removesuffix(word),
+        suffix=around.suffix,
+        path=spot.path,
+        snippets=snippets,
     )
-    return Query(parts=parts, max_new_tokens=max_new_tokens)
+    return Query(parts=parts, beginning=word, max_new_tokens=max_new_tokens)
+
+
+def word_before(prefix: str) -> str:
+    """Return the word that a text ends with, and the blank before it, which tokens start with.
+
+    A blank of an indentation is none of the word's. Longer words than `MAX_WORD_CHARS` are data.
+    """
+    found = _WORD.search(prefix, max(0, len(prefix) - MAX_WORD_CHARS - 2))
+    return found.group() if found else ""
 
 
 def language_of(document: Document) -> Language | None:

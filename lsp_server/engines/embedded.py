@@ -14,6 +14,7 @@ from fimble.engine import FinishReason
 from fimble.errors import ModelFolderError
 from fimble.fim import FORMATS
 from fimble.manifest import ONNX_NAME, TOKENIZER_NAME, load_manifest
+from lsp_server.engines.beginning import Beginning, Spelling
 from lsp_server.engines.drafts import NUM_DRAFTED_TOKENS, Drafts
 from lsp_server.engines.graph import Graph
 from lsp_server.engines.sampling import GREEDY, Candidate, Sampling, TokenChooser, log_softmax
@@ -49,6 +50,8 @@ class Generation:
     """Texts that end the generation when a token ends with one of them."""
     num_top_tokens: int = 0
     """So many of the likeliest tokens are reported at each step."""
+    beginning: str = ""
+    """The answer begins with this; only what comes behind it is reported."""
     wants_prompt_logprobs: bool = False
     """Read the prompt token by token, without the cache, and report each one's probability."""
 
@@ -100,6 +103,7 @@ class EmbeddedEngine:
                 )
         shape = self.manifest.architecture
         self.vocabulary = Vocabulary(folder / TOKENIZER_NAME, size=shape.vocab_size)
+        self._spelling = Spelling(self.vocabulary)
         end = FORMATS[self.manifest.fim_format].end
         if self.vocabulary.special_id(end) is None:
             raise ModelFolderError(
@@ -147,6 +151,7 @@ class EmbeddedEngine:
         cancellation: Cancellation,
     ) -> Generator[GeneratedToken, None, None]:
         chooser = TokenChooser(generation.sampling, num_top=generation.num_top_tokens)
+        beginning = Beginning(generation.beginning, self._spelling)
         decoder = TextDecoder(self.vocabulary)
         end = _End(generation)
         ids = list(generation.prompt_ids)
@@ -156,20 +161,26 @@ class EmbeddedEngine:
         drafts = Drafts() if can_guess else None
         rows, guessed = [logits], list[int]()
         while True:
-            choice = chooser.choose(rows.pop(0), ids)
+            choice = chooser.choose(beginning.only_fitting(rows.pop(0)), ids)
             token_id = choice.chosen.token_id
             special = self.vocabulary.specials.get(token_id)
-            text = decoder.add(token_id) if special is None else special
+            behind = beginning.behind(self.vocabulary.token_bytes(token_id))
+            text = decoder.add_bytes(behind) if special is None else special
             finish = end.after(text, is_special=special is not None)
-            yield GeneratedToken(
-                token_id, text, choice.chosen.logprob, special is not None, choice.top, finish
-            )
+            if behind or special or finish:
+                yield GeneratedToken(
+                    token_id, text, choice.chosen.logprob, special is not None, choice.top, finish
+                )
             if finish:
                 return
             ids.append(token_id)
             if guessed and guessed.pop(0) == token_id:
                 continue  # what comes after it is known already
-            guessed = drafts.after(ids, limit=end_place - len(ids) - 1) if drafts else []
+            guessed = (
+                drafts.after(ids, limit=end_place - len(ids) - 1)
+                if drafts and beginning.is_spelled
+                else []
+            )
             rows = sequence.run_each(
                 [token_id, *guessed], past_tokens=len(ids) - 1, cancellation=cancellation
             )

@@ -139,6 +139,7 @@ class TgiEngine:
                 max_total_tokens=_integer(table["max_total_tokens"]),
                 fim_format=str(table.get("fim_format") or ""),
                 context=_names(table.get("context")),
+                takes_beginning=table.get("takes_beginning") is True,
             )
         except (KeyError, TypeError, ValueError) as error:
             raise EngineError(f"{error!r} is wrong or missing in /info") from error
@@ -162,6 +163,8 @@ def _parameters(query: Query) -> dict[str, object]:
     }
     if query.temperature > 0:
         parameters["temperature"] = query.temperature
+    if query.beginning:
+        parameters["beginning"] = query.beginning
     if query.seed is not None:
         parameters["seed"] = query.seed
     return parameters

@@ -42,6 +42,7 @@ class Vocabulary:
 
     def __init__(self, path: Path, *, size: int) -> None:
         definition = _read(path)
+        self.size = size
         self._parsing = _tokenizer(definition, path)
         # Text that spells a special token must stay text, so a second instance never sees one.
         self._plain = _tokenizer(definition, path)
@@ -122,7 +123,11 @@ class TextDecoder:
 
     def add(self, token_id: int) -> str:
         """Return the whole characters that the token completes."""
-        return self._decoder.decode(self._vocabulary.token_bytes(token_id))
+        return self.add_bytes(self._vocabulary.token_bytes(token_id))
+
+    def add_bytes(self, data: bytes) -> str:
+        """Return the whole characters that these bytes complete."""
+        return self._decoder.decode(data)
 
 
 def _read(path: Path) -> str:

@@ -55,6 +55,7 @@ def info_body(manifest: Manifest, limits: Limits) -> dict[str, object]:
         "context": list(manifest.context),
         "model_digest": manifest.digest,
         "takes_segments": True,
+        "takes_beginning": True,
     }
 
 

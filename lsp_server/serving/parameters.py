@@ -53,6 +53,8 @@ class Parameters:
     top_n_tokens: int | None = None
     grammar: object = None
     adapter_id: str | None = None
+    beginning: str | None = None
+    """Ours, not TGI's: what the answer begins with; only what comes behind it is reported."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +111,7 @@ _TYPES: dict[str, str] = {
     "top_n_tokens": "u32",
     "grammar": "",
     "adapter_id": "a string",
+    "beginning": "a string",
 }
 """Rust's types of the parameters, as its messages name them; any type fits the empty one."""
 

@@ -51,6 +51,7 @@ def validate(
         sampling=sampling,
         stop=parameters.stop,
         num_top_tokens=parameters.top_n_tokens or 0,
+        beginning=parameters.beginning or "",
         wants_prompt_logprobs=parameters.decoder_input_details,
     )
 

@@ -304,6 +304,7 @@ async def test_the_server_says_what_it_is(
         "router": "fimble",
         "fim_format": "fimble",
         "takes_segments": True,
+        "takes_beginning": True,
     }
     assert {key: info[key] for key in expected} == expected
     assert models["object"] == "list"

@@ -17,7 +17,7 @@ from lsp_server.backend import Answerer
 from lsp_server.cache import BEFORE_CHARS, AnswerCache, Answered, Around
 from lsp_server.documents import Document, Place, Range
 from lsp_server.logs import without_code
-from lsp_server.prompting import language_of, project_path, query_for, spot_at
+from lsp_server.prompting import language_of, project_path, query_for, spot_at, word_before
 from lsp_server.trail import Between, Step, Trail, is_typed
 
 UTF32 = PositionEncoding.UTF32
@@ -176,3 +176,43 @@ def test_a_librarys_record_loses_its_arguments_and_its_exceptions_message() -> N
     assert (first, kind) == ("failed %s", "ValueError")
     assert frame.endswith("test_a_librarys_record_loses_its_arguments_and_its_exceptions_message")
     assert record.exc_info is None
+
+
+@pytest.mark.parametrize(
+    ("prefix", "word"),
+    [
+        ("x = ret", " ret"),
+        ("    ret", "ret"),
+        ("\nret", "ret"),
+        ("f(a, self.val", "val"),
+        ("a  b", "b"),
+        ("🙂 naïve", " naïve"),
+        ("x = ", ""),
+        ("x.", ""),
+        ("", ""),
+        (f"= {'x' * 40}", f" {'x' * 40}"),
+        (f"= {'x' * 41}", ""),
+        ("x" * 100_000, ""),
+    ],
+)
+def test_the_word_before_the_cursor_has_the_blank_that_its_token_has(
+    prefix: str, word: str
+) -> None:
+    assert word_before(prefix) == word
+
+
+def test_a_prompt_stays_the_same_while_a_word_is_written() -> None:
+    def query(line: str, *, takes_beginning: bool) -> Query:
+        document = Document.of("file:///p/a.py", "python", 1, f"one = 1\n{line}\nlast\n")
+        place, budget = Place(1, len(line)), WindowBudget()
+        spot = spot_at(document, place, path="a.py", budget=budget)
+        around = window(spot.prefix, spot.suffix, budget)
+        fim_format = FORMATS["fimble"]
+        return query_for(spot, around, fim_format, 9, takes_beginning=takes_beginning)
+
+    first, then = query("two = on", takes_beginning=True), query("two = one", takes_beginning=True)
+    assert first.parts == then.parts
+    assert (first.beginning, then.beginning) == (" on", " one")
+    assert first.parts[-2:] == ("one = 1\ntwo =", Mark.MIDDLE)
+    plain = query("two = on", takes_beginning=False)
+    assert (plain.parts[-2], plain.beginning) == ("one = 1\ntwo = on", "")
