@@ -52,6 +52,21 @@ def _sft(recipe: Path, out: Path) -> dict[str, Any]:
     return _record(out)
 
 
+def _pairs(recipe: Path, out: Path) -> dict[str, Any]:
+    from training.tuning.pairs import build_pairs
+    from training.tuning.recipe import PairsRecipe
+
+    return build_pairs(read_toml(PairsRecipe, recipe), out)
+
+
+def _prefer(recipe: Path, out: Path) -> dict[str, Any]:
+    from training.tuning.preference import prefer
+    from training.tuning.recipe import PreferenceRecipe
+
+    prefer(read_toml(PreferenceRecipe, recipe), out)
+    return _record(out)
+
+
 def _record(out: Path) -> dict[str, Any]:
     from training.tuning.outcome import RECORD_NAME
 
@@ -63,6 +78,10 @@ def _lines(record: Mapping[str, Any]) -> Iterator[str]:
     for split, tasks in record.get("by_task", {}).items():
         counts = ", ".join(f"{task} {languages['all']}" for task, languages in tasks.items())
         yield f"{split}: {counts}"
+    for split, whys in record.get("texts_by_fault", {}).items():
+        yield f"{split}: " + ", ".join(f"{why} {count}" for why, count in whys.items())
+    if reason := record.get("stopped_because"):
+        yield f"stopped: {reason}; the weights are those of step {record['kept_step']}"
     before, after = record.get("before", {}), record.get("after", {})
     for name in sorted(set(before) & set(after)):
         yield f"{name}: {before[name]:.4f} -> {after[name]:.4f}"
@@ -71,4 +90,6 @@ def _lines(record: Mapping[str, Any]) -> Iterator[str]:
 _STEPS: dict[str, tuple[str, Callable[[Path, Path], dict[str, Any]]]] = {
     "data": ("mine instruction examples from a corpus", _data),
     "sft": ("tune a model on instruction examples", _sft),
+    "pairs": ("make preferences of a model's own texts and the project's code", _pairs),
+    "prefer": ("tune a model on preferences, by DPO or KTO", _prefer),
 }

@@ -51,6 +51,9 @@ class Encoder:
         end = self._marks[Mark.END]
         assert end is not None
         self.end_id: int = end
+        ends = (self._tokenizer.token_to_id(text) for text in self.fim_format.ends)
+        self.end_ids: frozenset[int] = frozenset(token for token in ends if token is not None)
+        """Behind any of them nothing belongs to a completion."""
         padding = self._marks[Mark.PAD]
         self.pad_id: int = end if padding is None else padding
         # What the family puts in front of every text, such as its start token.

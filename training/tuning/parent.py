@@ -57,6 +57,8 @@ class ParentModel(NamedTuple):
             self.folder, dtype=dtype, attn_implementation="sdpa", local_files_only=True, **extra
         )
         model.config.use_cache = False
+        if method is Method.QLORA:
+            _keep_differentiable(model)
         return model
 
     def tokenizer(self) -> PreTrainedTokenizerFast:
@@ -106,6 +108,20 @@ def lora_config(config: AdapterConfig) -> LoraConfig:
         lora_dropout=config.dropout_rate,
         target_modules=list(config.targets) or "all-linear",
     )
+
+
+def _keep_differentiable(model: Any) -> None:  # noqa: ANN401 - a model of any family
+    """Keep 4-bit layers as they are when the model is looked at between steps.
+
+    On CPUs with AVX512-BF16, bitsandbytes lays the weights out anew at the first pass in
+    evaluation mode, for a kernel without a gradient: what is learnt after that is lost, without an
+    error.
+    """
+    from bitsandbytes.nn import Linear4bit
+
+    for module in model.modules():
+        if isinstance(module, Linear4bit):
+            module.support_avx512bf16_for_cpu = False
 
 
 def _digest_of_weights(folder: Path) -> str:

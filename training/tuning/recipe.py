@@ -286,6 +286,11 @@ class PreferenceRecipe:
         check_shares(self, ("min_weight",))
         if self.sft_weight < 0:
             raise ConfigError(f"sft_weight is {self.sft_weight}; it must be 0 or more")
+        if self.learning.checkpoint_every_steps:
+            raise ConfigError(
+                f"learning.checkpoint_every_steps is {self.learning.checkpoint_every_steps}; runs "
+                "on preferences are short and begin anew: leave it out"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
