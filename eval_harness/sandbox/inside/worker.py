@@ -185,10 +185,13 @@ class Worker:
     def _end_python(self, watch: Watch) -> None:
         """End the candidate and all that it started, and let the examiner answer if it can."""
         assert self._zygote
+        candidate = watch.keeper()
         if watch.report.get("verdict") == "gone":
-            watch.report["exit_code"] = exit_code_of(watch.keeper())
+            watch.report["exit_code"] = exit_code_of(candidate)
         else:
-            end_first(watch.keeper())
+            if watch.ended:  # the examiner would say that it is gone, amid our own answer
+                self._zygote.silence()
+            end_first(candidate)
         if self.isolation.are_signals_scoped and processes.are_there_others(watch.helpers):
             self._zygote.end_helpers()  # what ends all of them ends these as well
             watch.helpers = frozenset()
