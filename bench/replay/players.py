@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from bench.replay.sample import Key
 from fimble.context import WindowBudget
@@ -21,10 +21,21 @@ if TYPE_CHECKING:
 
 BUDGET = WindowBudget()
 MAX_NEW_TOKENS = 64
+RIGHT_CHARS = 3
+"""Ghost text that is right for so long saves a look."""
 RETRY_S = 0.1
 """llama.vim looks again after so long while its request is under way."""
 LOOK_BACK_CHARS = 128
 """So many characters before the cursor llama.vim looks for an earlier answer."""
+
+
+class Seen(NamedTuple):
+    """Ghost text that came for an edit."""
+
+    text: str
+    after_ms: float
+    is_known: bool
+    """Whether it was the rest of an earlier answer."""
 
 
 class Player(Protocol):
@@ -34,8 +45,8 @@ class Player(Protocol):
         """Open the file of a trace, as it was before."""
         ...
 
-    async def apply(self, step: Step, left_s: float) -> float | None:
-        """Make an edit; return when ghost text was there, in milliseconds after it.
+    async def apply(self, step: Step, left_s: float) -> Seen | None:
+        """Make an edit; return what ghost text came for it.
 
         Args:
             step: The edit.
@@ -50,15 +61,40 @@ async def replay(player: Player, trace: Trace) -> list[Key]:
     keys: list[Key] = []
     await asyncio.sleep(trace.steps[0].pause_ms / 1000)
     ended = -1
-    for step, following in zip(trace.steps, [*trace.steps[1:], None], strict=True):
+    for number, step in enumerate(trace.steps):
+        following = trace.steps[number + 1] if number + 1 < len(trace.steps) else None
         left_s = following.pause_ms / 1000 if following else 1.0
         started_s = time.perf_counter()
-        ghost_ms = await player.apply(step, left_s)
-        is_start = step.typed[:1] == "\n" or step.line != ended
-        keys.append(Key(ghost_ms, is_start))
+        seen = await player.apply(step, left_s)
+        keys.append(
+            Key(
+                ghost_ms=seen.after_ms if seen else None,
+                is_known=seen is not None and seen.is_known,
+                is_right=_is_right(seen, written_from(trace.steps, number + 1)),
+                is_line_start=step.typed[:1] == "\n" or step.line != ended,
+            )
+        )
         ended = step.line + step.typed.count("\n")
         await asyncio.sleep(max(0.0, left_s - (time.perf_counter() - started_s)))
     return keys
+
+
+def written_from(steps: list[Step], number: int) -> str:
+    """Return what is written in one go from a step on, at the place where the one before ended."""
+    text = ""
+    place = _cursor(steps[number - 1])
+    for step in steps[number:]:
+        if step.deleted or (step.line, step.column) != place:
+            break
+        text += step.typed
+        place = _cursor(step)
+    return text
+
+
+def _is_right(seen: Seen | None, written: str) -> bool:
+    """Return whether there was ghost text worth a look."""
+    start = written[:RIGHT_CHARS]
+    return seen is not None and len(start) == RIGHT_CHARS and seen.text.startswith(start)
 
 
 class OurEditor:
@@ -77,7 +113,7 @@ class OurEditor:
         self._uri = f"file:///project/{trace.path}"
         self._client.open(trace.before, uri=self._uri, language=language.lsp_ids[0])
 
-    async def apply(self, step: Step, left_s: float) -> float | None:
+    async def apply(self, step: Step, left_s: float) -> Seen | None:
         """Send the edit and a request; wait for its answer until the next edit."""
         started_s = time.perf_counter()
         self._client.change(((step.line, step.column), _end(step), step.typed), uri=self._uri)
@@ -87,8 +123,13 @@ class OurEditor:
         if not answer.done():
             return None
         result = answer.result()
-        has_ghost = isinstance(result, dict) and bool(result["items"])
-        return (time.perf_counter() - started_s) * 1000 if has_ghost else None
+        after_ms = (time.perf_counter() - started_s) * 1000
+        if not isinstance(result, dict) or not result["items"]:
+            return None
+        explained = await self._client.explain(self._uri)
+        item, cursor = result["items"][0], _cursor(step)
+        text = str(item["insertText"])[cursor[1] - item["range"]["start"]["character"] :]
+        return Seen(text, after_ms, is_known=explained.get("cache") in {"typed", "cache"})
 
 
 class LlamaStyle:
@@ -114,16 +155,17 @@ class LlamaStyle:
         self._lines = trace.before.split("\n")
         self._path = trace.path
 
-    async def apply(self, step: Step, left_s: float) -> float | None:
+    async def apply(self, step: Step, left_s: float) -> Seen | None:
         """Make the edit; ask unless the answer is known; wait for it until the next edit."""
         started_s = time.perf_counter()
         self._edit(step)
         place = _cursor(step)
+        is_known = self._known(place) is not None
         while True:
             known = self._known(place)
             took_s = time.perf_counter() - started_s
             if known is not None:
-                return took_s * 1000 if known.strip() else None
+                return Seen(known, took_s * 1000, is_known) if known.strip() else None
             if took_s >= left_s:
                 return None
             if self._running is None or self._running.done():

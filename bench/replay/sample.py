@@ -28,6 +28,10 @@ class Key(NamedTuple):
 
     ghost_ms: float | None
     """From the edit to text behind the cursor; None if none came in time."""
+    is_known: bool
+    """Whether it was the rest of an earlier answer, which costs no engine anything."""
+    is_right: bool
+    """Whether the user wrote its first characters, `RIGHT_CHARS` of them."""
     is_line_start: bool
     """Whether it began a line, or came at another place than the edit before."""
 
@@ -64,6 +68,7 @@ class Replayed:
         shown = [key.ghost_ms for key in self.keys if key.ghost_ms is not None]
         starts = [key for key in self.keys if key.is_line_start]
         started = [key.ghost_ms for key in starts if key.ghost_ms is not None]
+        made = [key.ghost_ms for key in self.keys if key.ghost_ms is not None and not key.is_known]
         counts = self.work.counts
         begun = counts.get("begun", 0.0)
         return {
@@ -71,6 +76,10 @@ class Replayed:
             "with_ghost_text": len(shown),
             "p50_ms": _quantile(shown, 0.5),
             "p95_ms": _quantile(shown, 0.95),
+            "with_right_ghost_text": sum(key.is_right for key in self.keys),
+            "with_new_ghost_text": len(made),
+            "new_p50_ms": _quantile(made, 0.5),
+            "new_p95_ms": _quantile(made, 0.95),
             "line_starts": len(starts),
             "line_starts_with_ghost_text": len(started),
             "line_start_p50_ms": _quantile(started, 0.5),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bench.replay.players import LlamaStyle, replay
+from bench.replay.players import LlamaStyle, replay, written_from
 from bench.replay.sample import Key, Replayed, Work
 from bench.replay.traces import Step, Trace, apply, steps_between, traces_of_repository
 from fimble.engine import Finish, FinishReason, Query, Token
@@ -119,6 +119,9 @@ def test_the_editor_to_compare_with_asks_with_the_line_in_the_middle() -> None:
 
     assert [key.is_line_start for key in keys] == [True, False, False, False]
     assert [key.ghost_ms is not None for key in keys] == [True, True, True, True]
+    assert [key.is_known for key in keys] == [False, False, True, False]
+    assert written_from(steps, 1) == "(ox"
+    assert [key.is_right for key in keys] == [False] * 4  # "ok)" is not "(ox"
     last = engine.queries[-1].parts
     assert last[-5:] == ("x = 1\n", Mark.SUFFIX, "\ny = 2", Mark.MIDDLE, "f(ox")
     assert len(engine.queries) == 3  # "o" was suggested: the rest of it is known
@@ -128,9 +131,9 @@ def test_figures_say_what_was_read_again() -> None:
     first = Work(counts={"begun": 2, "ended": 2, "prompt_tokens": 100, "read_tokens": 90}, cpu_s=1)
     last = Work(counts={"begun": 6, "ended": 4, "prompt_tokens": 500, "read_tokens": 110}, cpu_s=3)
     keys = [
-        Key(ghost_ms=5.0, is_line_start=True),
-        Key(ghost_ms=None, is_line_start=False),
-        Key(ghost_ms=15.0, is_line_start=False),
+        Key(ghost_ms=5.0, is_known=True, is_right=True, is_line_start=True),
+        Key(ghost_ms=None, is_known=False, is_right=False, is_line_start=False),
+        Key(ghost_ms=15.0, is_known=False, is_right=False, is_line_start=False),
     ]
     replayed = Replayed(keys=keys)
     replayed.work.add(last.since(first))
@@ -138,4 +141,4 @@ def test_figures_say_what_was_read_again() -> None:
     assert summary["read_share"] == 20 / 400
     assert (summary["generations"], summary["abandoned"]) == (4, 2)
     assert (summary["p50_ms"], summary["line_start_p50_ms"]) == (10.0, 5.0)
-    assert summary["with_ghost_text"] == 2
+    assert (summary["with_ghost_text"], summary["new_p50_ms"]) == (2, 15.0)
