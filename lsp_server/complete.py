@@ -14,9 +14,10 @@ from fimble.errors import InputError, PositionError
 from fimble.settings import load_settings
 from fimble.text import Position, PositionEncoding, decode_source, with_line_end
 from lsp_server.backend import ANSWER_TIMEOUT_S, Backend
+from lsp_server.context.at_once import project_of, read_others, takes_others
 from lsp_server.documents import Document
 from lsp_server.generation import Generation, Limits, run_within_context
-from lsp_server.prompting import project_path, spot_at
+from lsp_server.prompting import NO_OTHERS, path_of, project_path, spot_at
 from lsp_server.route import Route
 from lsp_server.trail import Trail
 
@@ -146,13 +147,17 @@ async def complete(
     """
     backend = Backend(settings.engine)
     limits = Limits(settings.completion.window, settings.completion.max_new_tokens)
-    path = project_path(document.uri, ())
-    spot = spot_at(document, place, path=path, budget=limits.budget)
+    root = project_of(Path(path_of(document.uri)))
+    path = project_path(document.uri, [root.as_uri()] if root else [])
     # Who asks for one completion wants to know what is wrong, not another engine's answer.
     route = Route(backend, clock=clock, patience_s=ANSWER_TIMEOUT_S)
-    generation = Generation(spot, Trail(place), route=route, clock=clock)
     try:
         info = await backend.info()
+        others = NO_OTHERS
+        if root is not None and takes_others(settings.context, is_trained=backend.takes_snippets):
+            others = await asyncio.to_thread(read_others, root, document, place, settings.context)
+        spot = spot_at(document, place, path=path, budget=limits.budget, others=others)
+        generation = Generation(spot, Trail(place), route=route, clock=clock)
         started_ms = clock.monotonic_ms()
         # Only an engine that was not interrupted says how long the prompt was.
         final = await run_within_context(generation, limits, {}, to_the_end=True)

@@ -119,14 +119,7 @@ class ContextSource:
         self._watch()
         self._asked[uri] = here
         self._stale.discard(uri)
-        language = language_of(document)
-        around = Around(
-            project_path(uri, self._folders),
-            document.between(_START, place),
-            document.after(place, _SUFFIX_CHARS),
-            language.name if language else "",
-        )
-
+        around = around_place(document, place, self._folders)
         worker = self._worker
 
         def done(snippets: list[Snippet]) -> None:  # in the thread of the worker
@@ -203,6 +196,23 @@ class ContextSource:
                 path = project_path(other, self._folders)
                 changed.append((path, document.text, language.name))
         return changed
+
+
+def around_place(document: Document, place: Place, folders: Sequence[str]) -> Around:
+    """Return what decides about code of other files: a place, and the text around it.
+
+    Args:
+        document: The file.
+        place: Where the cursor is.
+        folders: URIs of the workspace folders.
+    """
+    language = language_of(document)
+    return Around(
+        project_path(document.uri, folders),
+        document.between(_START, place),
+        document.after(place, _SUFFIX_CHARS),
+        language.name if language else "",
+    )
 
 
 def _place_of(uri: str) -> Path:

@@ -37,7 +37,7 @@ OpenText = tuple[str, str, str]
 """Path from the workspace folder, text, and language of a document that is open in the editor."""
 
 
-class _Folder:
+class Folder:
     """What is known of one workspace folder."""
 
     def __init__(self, root: Path) -> None:
@@ -79,6 +79,11 @@ class _Folder:
         else:
             self.index.drop(path)
 
+    def choose(self, around: Around, budget_bytes: int) -> list[Snippet]:
+        """Return code of the folder for a place, the most important last; nothing secret."""
+        chosen = self.index.select(around, budget_bytes)
+        return [each for each in chosen if not holds_secret(each.text)]
+
     def put_open(self, opened: OpenText) -> None:
         """Take in an open document, unless a walk would leave its file out."""
         path, text, language = opened
@@ -101,7 +106,7 @@ class Worker:
     def __init__(self, settings: ContextSettings, clock: Clock) -> None:
         self._settings = settings
         self._clock = clock
-        self._folders: dict[Path, _Folder] = {}
+        self._folders: dict[Path, Folder] = {}
         self._tasks: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="fimble-context", daemon=True)
         self._is_stopped = False
@@ -124,7 +129,7 @@ class Worker:
         """Know these folders from now on, and no others."""
 
         def run() -> None:
-            kept = {root: self._folders.get(root) or _Folder(root) for root in roots}
+            kept = {root: self._folders.get(root) or Folder(root) for root in roots}
             self._folders.clear()
             self._folders.update(kept)
             self.is_complete = False
@@ -163,8 +168,7 @@ class Worker:
                 return
             for opened in changed:
                 folder.put_open(opened)
-            chosen = folder.index.select(around, self._settings.budget_bytes)
-            done([each for each in chosen if not holds_secret(each.text)])
+            done(folder.choose(around, self._settings.budget_bytes))
 
         self._tasks.put(run)
 

@@ -124,3 +124,28 @@ def test_a_place_without_its_parts_is_refused(place: str) -> None:
 
 def test_colons_in_file_names_are_kept() -> None:
     assert parse_cursor("C:\\a:b.py:12:3") == Cursor(Path("C:\\a:b.py"), 12, 3)
+
+
+def test_code_of_the_project_goes_along_where_the_user_wants_it(
+    environment: dict[str, str], tgi: TgiScript, tmp_path: Path
+) -> None:
+    project = tmp_path / "shop"
+    (project / ".git").mkdir(parents=True)
+    (project / "src").mkdir()
+    (project / "src" / "till.py").write_text("def count_coins(till: list[int]) -> int:\n    pass\n")
+    (project / ".env.py").write_text("def count_coins(password: str) -> int:\n    pass\n")
+    path = project / "src" / "shop.py"
+    path.write_text("from src.till import count_coins\n\nnum_coins = \n")
+    place = f"{path}:3:13"
+
+    fimble(environment, place, "--tgi-url", tgi.url)
+    (tmp_path / "fimble.toml").write_text('[context]\nenabled = "on"\n')
+    fimble(environment, place, "--tgi-url", tgi.url)
+
+    alone, together = tgi.prompts
+    assert alone.startswith("<|file_sep|>src/shop.py\n<|fim_suffix|>")
+    head, _, rest = together.partition("<|file_sep|>src/shop.py\n")
+    assert head.startswith("<|file_sep|>src/till.py\n")
+    assert "def count_coins(till: list[int]) -> int:" in head
+    assert "password" not in head
+    assert rest == alone.removeprefix("<|file_sep|>src/shop.py\n")
