@@ -5,36 +5,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import signal
 import sys
-from datetime import date, timedelta
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import duckdb
 
 from fimble.clock import SystemClock
 from fimble.errors import InputError
-from fimble.paths import spool_dir
 from telemetry.answers import one_message
-from telemetry.operations.store import COLUMNS, OperationsStore
-from telemetry.reader import reading, single_query
+from telemetry.operations.store import OperationsStore
+from telemetry.operations.views import Days, asking
+from telemetry.reader import single_query
 from telemetry.tables import Format, write_csv, write_json, write_table
-from telemetry.texts import parquet_query, query, quoted
-from telemetry.views import connect
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
 
     from fimble.clock import Clock
     from telemetry.operations.scrape import Sample, Scraper
     from telemetry.warehouse import Warehouse
 
-VIEWS = ("backends", "serving")
-"""Over the view `samples`, in this order."""
 DEFAULT_QUERY = "from backends order by minute desc, backend limit 60"
 FLUSH_S = 60.0
 """A kill loses no more of the metrics than this."""
@@ -42,7 +33,6 @@ MAX_WAIT_S = 5.0
 MAX_WAITING = 200_000
 """Samples that are kept in memory while the disk refuses them."""
 _WRITERS = {Format.TABLE: write_table, Format.CSV: write_csv, Format.JSON: write_json}
-_SYSTEM_CLOCK = SystemClock()
 _log = logging.getLogger(__name__)
 
 
@@ -74,38 +64,12 @@ def run(warehouse: Warehouse, arguments: argparse.Namespace) -> None:
     if arguments.verb == "scrape":
         _scrape(warehouse, arguments)
         return
-    with one_message(), asking(warehouse, days=arguments.days) as connection:
+    today = Days.until(None, arguments.days or 1)
+    days = Days(first=today.first) if arguments.days else Days()
+    with one_message(), asking(warehouse, days) as connection:
         result = connection.execute(single_query(connection, arguments.query))
         names = [column[0] for column in result.description or []]
         _WRITERS[Format(arguments.format)](names, result.fetchall(), sys.stdout)
-
-
-@contextlib.contextmanager
-def asking(
-    warehouse: Warehouse, *, days: int, clock: Clock = _SYSTEM_CLOCK
-) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Yield a connection with all views of events, and those of operations.
-
-    Args:
-        warehouse: Where both are.
-        days: So many days back; 0 means all.
-        clock: Says which day it is.
-    """
-    now = date(1970, 1, 1) + timedelta(days=clock.wall_ms() // 86_400_000)
-    first = (now - timedelta(days=days - 1)).isoformat() if days else ""
-    paths = [p for p in OperationsStore(warehouse.folder).files() if p.name[:10] >= first]
-    with TemporaryDirectory(prefix="fimble-") as work:
-        # The connection reads the files of events and one more, so the samples become that one.
-        gathered = Path(work) / "samples.parquet"
-        columns = ", ".join(f"null::{kind} as {name}" for name, kind in COLUMNS.items())
-        rows = parquet_query(paths) if paths else f"select {columns} where false"
-        with connect(work) as db:
-            db.execute(f"copy ({rows}) to {quoted(os.fspath(gathered))} (format parquet)")
-        with reading(spool_dir(), warehouse, output=gathered, clock=clock) as connection:
-            connection.execute(f"create view samples as {parquet_query([gathered])}")
-            for name in VIEWS:
-                connection.execute(f"create view {name} as {query(name)}")
-            yield connection
 
 
 def _scrape(warehouse: Warehouse, arguments: argparse.Namespace) -> None:

@@ -13,7 +13,7 @@ from fimble.paths import experiments_dir, spool_dir
 from telemetry.answers import one_message
 from telemetry.doctor import examine
 from telemetry.metrics.command import add_span
-from telemetry.reader import reading
+from telemetry.operations.views import SHOWN_DAYS, Days, asking
 from telemetry.report.gather import Span
 
 if TYPE_CHECKING:
@@ -67,7 +67,8 @@ def write(warehouse: Warehouse, arguments: argparse.Namespace) -> None:
 
     span, files = span_of(arguments), registrations(arguments.experiments)
     findings = examine(spool_dir(), warehouse)
-    with one_message(), reading(spool_dir(), warehouse) as connection:
+    days = Days.until(span.until, SHOWN_DAYS)
+    with one_message(), asking(warehouse, days) as connection:
         text = page(
             connection,
             span=span,

@@ -12,6 +12,7 @@ from fimble.pages.page import render
 from telemetry.experiments.command import read_checked
 from telemetry.metrics.definition import definitions
 from telemetry.metrics.question import MIN_USERS
+from telemetry.operations.views import SHOWN_DAYS, serving
 from telemetry.report import plots
 from telemetry.report.doubts import doubts
 from telemetry.report.gather import ACCEPTANCE, COLUMNS, GROUPS, LATENCIES_BY, LATENCY, TREND, Asker
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from telemetry.experiments.analysis import Analysis
     from telemetry.experiments.verdict import Comparison
     from telemetry.metrics.question import Spread
+    from telemetry.operations.views import Serving
     from telemetry.report.gather import Group, Span
 
 
@@ -64,7 +66,7 @@ def page(
     """Return the page.
 
     Args:
-        connection: Where the views are.
+        connection: Where the views are, those of operations included.
         span: Which days count.
         experiments: Files of registrations.
         findings: What `fimble telemetry doctor` says.
@@ -90,7 +92,7 @@ def view(
     totals = asker.totals()
     groups = [_groups_view(asker, name) for name in GROUPS] if totals.num_requests else []
     found, problems = _experiments(connection, experiments, now_ms=now_ms)
-    horizons, quality = asker.retention(), asker.quality()
+    horizons, quality, backends = asker.retention(), asker.quality(), serving(connection)
     return {
         "span": span,
         "totals": totals,
@@ -109,6 +111,9 @@ def view(
         if horizons
         else Markup(),
         "experiments": found,
+        "serving": backends,
+        "serving_days": SHOWN_DAYS,
+        "backend_plots": _backend_plots(backends),
         "quality": quality,
         "findings": findings,
         "doubts": [*problems, *doubts(totals, quality, findings)],
@@ -147,6 +152,11 @@ def _latency_plot(asker: Asker) -> Markup:
     known = asker.histograms()
     title = "Time to the answer"
     return _marked(plots.latencies(known, title=title)) if known else Markup()
+
+
+def _backend_plots(found: Serving) -> list[TrendView]:
+    drawn = {title: plots.of_hours(found.hours, title) for title in plots.OF_BACKENDS}
+    return [TrendView(title, _marked(plot)) for title, plot in drawn.items() if plot]
 
 
 def _spreads(asker: Asker, dimension: str) -> list[Spread]:

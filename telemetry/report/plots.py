@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 from fimble.pages.intervals import Row, point, whiskers
@@ -25,11 +25,26 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from telemetry.metrics.question import Value
+    from telemetry.operations.views import BackendHour
     from telemetry.report.gather import Horizon
 
 MAX_GROUPS = 12
 """More lines one below the other are no plot."""
 TREND_INCHES = (4.2, 2.3)
+_HOURS_SHOWN = 3.0
+"""Up to so many days an axis tells the hour."""
+
+
+OF_BACKENDS: dict[str, tuple[str, Callable[[float], str]]] = {
+    "Requests per second": ("requests_per_s", amount),
+    "Tokens per second": ("generated_tokens_per_s", amount),
+    "Milliseconds per request": ("latency_ms", amount),
+    "95% of new answers in editors, ms": ("editor_p95_ms", amount),
+    "Longest queue": ("queue_max", amount),
+    "Requests that failed": ("error_share", share),
+    "GPU in use": ("gpu_use_share", share),
+}
+"""What is drawn of backends: the field of `BackendHour`, and how an axis writes it."""
 
 
 def of_values(values: Sequence[Value], metric: str, *, title: str) -> str:
@@ -76,11 +91,12 @@ def trend(
     """Return a value day by day, with its interval as a band.
 
     Args:
-        days: Ascending; one or more.
+        days: Ascending; one or more. Hours of days will do, too.
         values: Value, lower and upper end of the interval; None where there is none.
         title: For who cannot see the plot.
         shown: How the axis writes a value.
     """
+    is_hourly = isinstance(days[0], datetime)
     from matplotlib.dates import AutoDateLocator, date2num, num2date
     from matplotlib.ticker import MaxNLocator
 
@@ -93,17 +109,36 @@ def trend(
         axes.plot(at, [value for value, _, _ in values], color=FILES, lw=1.6)
         if len(at) == 1:
             axes.plot([at[0], at[0]], [lows[0], highs[0]], color=FILES, lw=1.6)
-            axes.set_xlim(at[0] - 1, at[0] + 1)
+            around = 1 / 24 if is_hourly else 1
+            axes.set_xlim(at[0] - around, at[0] + around)
         point(axes, at[-1], values[-1][0], FILES)
         axes.set_ylim(0, max([*highs, 1e-9]) * 1.12)
         locator = AutoDateLocator(minticks=2, maxticks=6)
         axes.xaxis.set_major_locator(locator)
-        show(axes.xaxis, lambda day: num2date(day).strftime("%d %b").lstrip("0"))
+        form = "%H:%M" if is_hourly and at[-1] - at[0] < _HOURS_SHOWN else "%d %b"
+        show(axes.xaxis, lambda day: num2date(day).strftime(form).lstrip("0" * (form == "%d %b")))
         axes.yaxis.set_major_locator(MaxNLocator(4))
         axes.grid(visible=False, axis="x")
         show(axes.yaxis, shown)
         last = f"{shown(round(values[-1][0], 3))} on {days[-1].isoformat()}"
-        return as_svg(figure, title=title, description=f"{len(days)} days; {last}")
+        unit = "hours" if is_hourly else "days"
+        return as_svg(figure, title=title, description=f"{len(days)} {unit}; {last}")
+
+
+def of_hours(hours: Sequence[BackendHour], title: str) -> str:
+    """Return what backends said hour by hour; empty where none said it.
+
+    Args:
+        hours: In order.
+        title: A key of `OF_BACKENDS`.
+    """
+    name, shown = OF_BACKENDS[title]
+    known = [(each.hour, getattr(each, name)) for each in hours]
+    told = [(hour, value) for hour, value in known if value is not None]
+    if not told:
+        return ""
+    values = [(float(value), None, None) for _, value in told]
+    return trend([hour for hour, _ in told], values, title=f"{title}, hour by hour", shown=shown)
 
 
 def latencies(histograms: Mapping[str, Mapping[int, int]], *, title: str) -> str:

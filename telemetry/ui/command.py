@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 END_S = 3.0
-NOTEBOOKS = ("acceptance", "latency", "retention", "experiment", "quality")
+NOTEBOOKS = ("acceptance", "latency", "retention", "backends", "experiment", "quality")
 """In the order in which they are listed."""
 
 

@@ -12,6 +12,7 @@ from fimble.paths import spool_dir, warehouse_dir
 from telemetry.doctor import examine
 from telemetry.metrics.definition import definitions
 from telemetry.metrics.histogram import PERCENTILES
+from telemetry.operations.views import SHOWN_DAYS, Days, asking, serving
 from telemetry.reader import reading
 from telemetry.report.command import registrations
 from telemetry.report.gather import Asker, Span
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from telemetry.doctor import Findings
     from telemetry.experiments.analysis import Analysis
     from telemetry.metrics.question import Spread, Value
+    from telemetry.operations.views import BackendTotals, Serving
     from telemetry.report.gather import Horizon, Quality
 
 T = TypeVar("T")
@@ -33,6 +35,9 @@ Cell = str | int | float | None
 EVER = "all days"
 PERIODS = {EVER: None, "last 7 days": 7, "last 28 days": 28, "last 90 days": 90}
 """What a notebook offers, and how many days that is."""
+LATELY = f"last {SHOWN_DAYS} days"
+SERVED_PERIODS = {"today": 1, LATELY: SHOWN_DAYS, "last 28 days": 28}
+"""The same for what backends said."""
 
 
 def on_views(ask: Callable[[duckdb.DuckDBPyConnection], T]) -> T:
@@ -53,6 +58,13 @@ def asked(ask: Callable[[Asker], T], period: str = EVER) -> T:
 
 def _first_day(last: date | None, num_days: int | None) -> date | None:
     return last - timedelta(days=num_days - 1) if last and num_days else None
+
+
+def served(period: str = LATELY) -> Serving:
+    """Return what backends said in a period that ends today."""
+    days = Days.until(None, SERVED_PERIODS[period])
+    with asking(Warehouse(warehouse_dir()), days) as connection:
+        return serving(connection)
 
 
 def doctors_findings() -> Findings:
@@ -124,6 +136,26 @@ def retention_table(rows: Sequence[Horizon]) -> list[dict[str, Cell]]:
             "texts kept": _rounded(row.num_kept / row.num_texts, 100.0),
             "texts looked at": row.num_texts,
             "not known": row.num_unknown,
+        }
+        for row in rows
+    ]
+
+
+def backends_table(rows: Sequence[BackendTotals]) -> list[dict[str, Cell]]:
+    """Return what backends said as a table; shares in percent."""
+    return [
+        {
+            "backend": row.backend,
+            "minutes": row.num_minutes,
+            "up": _rounded(row.up_share, 100.0),
+            "requests/s": _rounded(row.requests_per_s, 1.0),
+            "failed": _rounded(row.error_share, 100.0),
+            "ms per request": _rounded(row.latency_ms, 1.0),
+            "waiting ms": _rounded(row.waiting_ms, 1.0),
+            "longest queue": row.queue_max,
+            "tokens/s": _rounded(row.generated_tokens_per_s, 1.0),
+            "GPU in use": _rounded(row.gpu_use_share, 100.0),
+            "GPU MiB": _rounded(row.gpu_memory_mib, 1.0),
         }
         for row in rows
     ]

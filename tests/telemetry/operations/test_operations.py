@@ -266,11 +266,11 @@ def asked(
     data: Path, samples: list[Sample], sql: str, monkeypatch: pytest.MonkeyPatch
 ) -> list[Any]:
     """Return what a query gives over samples, and over the events in the spool."""
-    from telemetry.operations.command import asking
+    from telemetry.operations.views import Days, asking
 
     monkeypatch.setenv("FIMBLE_DATA_DIR", os.fspath(data))
     OperationsStore(data / "warehouse").add(samples)
-    with asking(Warehouse(data / "warehouse"), days=0) as connection:
+    with asking(Warehouse(data / "warehouse"), Days()) as connection:
         return connection.execute(sql).fetchall()
 
 
