@@ -28,7 +28,7 @@ from lsp_server.engines.connection import Server
 from lsp_server.engines.openai import CompletionsEngine
 from lsp_server.engines.shared import engine_for
 from lsp_server.engines.tgi import TgiEngine
-from tests.engine.openai_stand_in import (
+from tests.stand_ins.openai_app import (
     DONE,
     LLAMA_CPP_MODELS,
     OpenAiStandIn,

@@ -27,8 +27,8 @@ from fimble.errors import (
     SentinelInTextError,
 )
 from fimble.fim import FIMBLE, FORMATS, Mark
-from tests.eval_harness.run.openai_app import OpenAiScript, openai_server
 from tests.eval_harness.run.toy import RIGHT, answer_to
+from tests.stand_ins.openai_app import OpenAiScript, openai_server
 from tests.stand_ins.tiny_model import tiny_checkpoint, tiny_model_folder
 from training.export.quantise import Quantisation
 
@@ -118,16 +118,16 @@ def test_a_run_behind_openais_api_is_the_run_behind_tgis(
     suite: str, tmp_path: Path, openai: OpenAiScript, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "run"
-    command = ["eval", "run", suite, "--model", openai.url, "--out", str(out), "--json"]
+    command = ["eval", "run", suite, "--model", openai.server.url, "--out", str(out), "--json"]
     assert main([*command, "--fim-format", "qwen", "--bits-per-byte"]) == 0
     score = json.loads(capsys.readouterr().out)["toy"]["bash"]
     assert score["states"] == {"passed": 4, "wrong": 4}
-    prompts = [body["prompt"] for body in openai.bodies if not body.get("echo")]
+    prompts = [body["prompt"] for body in openai.server.bodies if not body.get("echo")]
     # Qwen's models are trained prefix first.
     assert "<|fim_prefix|>add_0() {  # 😀\n<|fim_suffix|>}\n<|fim_middle|>" in prompts
-    assert openai.bodies[0]["model"] == "org/coder"
-    assert openai.bodies[0]["temperature"] == 0
-    assert "seed" not in openai.bodies[0]
+    assert openai.server.bodies[0]["model"] == "Qwen/Qwen2.5-Coder-1.5B"
+    assert openai.server.bodies[0]["temperature"] == 0
+    assert "seed" not in openai.server.bodies[0]
     answers = read_answers(out)
     for answer in answers.values():
         size = len(RIGHT[answer.problem_id])
@@ -150,7 +150,7 @@ async def test_refusals_are_told_apart(
     openai: OpenAiScript, refuses: tuple[int, str], error: type[Exception]
 ) -> None:
     openai.refuses = refuses
-    engine = ScoringCompletions(f"{openai.url}/v1/", fim_format=FORMATS["starcoder"])
+    engine = ScoringCompletions(f"{openai.server.url}/v1/", fim_format=FORMATS["starcoder"])
     try:
         with pytest.raises(error) as caught:
             await collected(engine.stream(Query(parts=("x",))))
@@ -161,7 +161,7 @@ async def test_refusals_are_told_apart(
 
 async def test_a_stream_that_breaks_off_is_no_answer(openai: OpenAiScript) -> None:
     openai.breaks_off, openai.answer = True, lambda _: ["half", " of"]
-    engine = ScoringCompletions(openai.url, fim_format=FIMBLE)
+    engine = ScoringCompletions(openai.server.url, fim_format=FIMBLE)
     try:
         with pytest.raises(EngineUnavailableError, match="before the end"):
             await collected(engine.stream(Query(parts=("x",))))
@@ -176,14 +176,14 @@ async def test_the_token_of_the_configuration_goes_along(
 ) -> None:
     del places
     openai.token, openai.answer = "s3cret", lambda _: ["return a"]
-    model = await open_model(ModelChoice(name=openai.url))
+    model = await open_model(ModelChoice(name=openai.server.url))
     try:
         with pytest.raises(EngineError, match="401"):
             await model.answer("s", PROBLEM, 0)
     finally:
         await model.close()
     monkeypatch.setenv("FIMBLE_ENGINE_TOKEN", "s3cret")
-    model = await open_model(ModelChoice(name=openai.url))
+    model = await open_model(ModelChoice(name=openai.server.url))
     try:
         assert (await model.answer("s", PROBLEM, 0)).text == "return a"
     finally:
@@ -192,7 +192,7 @@ async def test_the_token_of_the_configuration_goes_along(
 
 async def test_what_is_no_model_server_is_one_error(openai: OpenAiScript) -> None:
     with pytest.raises(EngineError, match="neither TGI's API nor OpenAI's"):
-        await open_model(ModelChoice(name=f"{openai.url}/elsewhere"))
+        await open_model(ModelChoice(name=f"{openai.server.url}/elsewhere"))
 
 
 def test_seeds_differ_by_problem_and_number_and_by_nothing_else() -> None:

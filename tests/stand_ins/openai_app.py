@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from typing import TYPE_CHECKING
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Iterator
 
 VLLM_MODELS = {
     "object": "list",
@@ -48,6 +51,10 @@ USAGE = event(
 DONE = b"data: [DONE]\n\n"
 
 
+Answer = web.Response | tuple[bytes, ...] | None
+"""All at once, a stream of events, or what the stand-in always says."""
+
+
 class OpenAiStandIn:
     """Answers `/v1/completions` with a script, and remembers what it was asked."""
 
@@ -61,7 +68,7 @@ class OpenAiStandIn:
             DONE,
         )
         self.hangs = False
-        self.answer: Callable[[dict[str, object]], web.Response | None] = lambda _: None
+        self.answer: Callable[[dict[str, object]], Answer] = lambda _: None
         self.bodies: list[dict[str, object]] = []
         self.authorization: list[str | None] = []
         self.connections: set[object] = set()
@@ -72,19 +79,22 @@ class OpenAiStandIn:
         self.bodies.append(body)
         self.authorization.append(request.headers.get("Authorization"))
         self.connections.add(request.transport)
-        if (plain := self.answer(body)) is not None:
-            return plain
+        answer = self.answer(body)
+        if isinstance(answer, web.Response):
+            return answer
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
         try:
-            await self._write(response)
+            await self._write(response, self.pieces if answer is None else answer)
         except asyncio.CancelledError:
             self.clients_left += 1
             raise
         return response
 
-    async def _write(self, response: web.StreamResponse) -> Awaitable[None] | None:
-        for each in self.pieces:
+    async def _write(
+        self, response: web.StreamResponse, pieces: tuple[bytes, ...]
+    ) -> Awaitable[None] | None:
+        for each in pieces:
             await response.write(each)
             await asyncio.sleep(0.001)
         if self.hangs:
@@ -112,3 +122,62 @@ class OpenAiStandIn:
             yield self
         finally:
             await runner.cleanup()
+
+
+@dataclass(slots=True, kw_only=True)
+class OpenAiScript:
+    """What a server on a thread of its own says to each prompt."""
+
+    answer: Callable[[str], list[str]] = lambda _: ["done"]
+    refuses: tuple[int, str] | None = None
+    breaks_off: bool = False
+    """End the stream without a reason to finish."""
+    token: str = ""
+    server: OpenAiStandIn = field(default_factory=OpenAiStandIn)
+
+    def say(self, body: dict[str, Any]) -> Answer:
+        """Return what the server says to a question."""
+        if self.token and self.server.authorization[-1] != f"Bearer {self.token}":
+            return web.Response(status=401, text="no")
+        if self.refuses is not None:
+            status, text = self.refuses
+            return web.Response(status=status, text=text)
+        if body.get("echo"):
+            return web.json_response(_echo(body["prompt"]))
+        *texts, last = self.answer(body["prompt"])
+        end = piece(last, reason=None if self.breaks_off else "stop")
+        return (*map(piece, texts), end, USAGE, DONE)
+
+
+@contextlib.contextmanager
+def openai_server(script: OpenAiScript) -> Iterator[OpenAiScript]:
+    """Run a server while the block runs; `script.server.url` says where."""
+    loop = asyncio.new_event_loop()
+    started, stop = threading.Event(), asyncio.Event()
+    script.server.answer = script.say
+
+    async def serve() -> None:
+        async with script.server.running():
+            started.set()
+            await stop.wait()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),), daemon=True)
+    thread.start()
+    assert started.wait(10)
+    try:
+        yield script
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join(10)
+        loop.close()
+
+
+def _echo(prompt: str) -> dict[str, object]:
+    """Return the prompt in tokens of two characters, each with a chance of 1/2."""
+    offsets = list(range(0, len(prompt), 2))
+    logprobs = {
+        "tokens": [prompt[at : at + 2] for at in offsets] + ["!"],
+        "text_offset": [*offsets, len(prompt)],
+        "token_logprobs": [None, *[-0.5] * (len(offsets) - 1), -9.0],
+    }
+    return {"choices": [{"text": f"{prompt}!", "logprobs": logprobs}]}
