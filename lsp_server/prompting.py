@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from lsp_server.documents import Document, Place
 
 MAX_WORD_CHARS = 40
-_WORD = re.compile(rf"(?:(?<=\S) |(?<!\w))\w{{1,{MAX_WORD_CHARS}}}\Z")
+_BEGUN = re.compile(
+    rf"(?:(?<=\S) |[^\w\s]|(?<!\w))\w{{1,{MAX_WORD_CHARS}}}\Z"
+    r"|(?:(?<=\S) |(?<![^\w\s]))[^\w\s]{1,4}\Z"
+)
 SITE_CHARS = 8192
 """Text on each side of the cursor that decides where a completion ends."""
 
@@ -92,25 +95,27 @@ def query_for(
 ) -> Query:
     """Return the query for a spot, in the order that the model family serves.
 
-    An engine that `takes_beginning` is asked from the start of the word that the cursor stands in:
-    the prompt stays the same while the word is written.
+    An engine that `takes_beginning` is asked from the start of the word or the signs that the
+    cursor stands in or behind: the prompt stays the same while they are written.
     """
-    word = word_before(around.prefix) if takes_beginning else ""
+    begun = begun_before(around.prefix) if takes_beginning else ""
     parts = fim_format.prompt(
-        prefix=around.prefix.removesuffix(word),
+        prefix=around.prefix.removesuffix(begun),
         suffix=around.suffix,
         path=spot.path,
         snippets=snippets,
     )
-    return Query(parts=parts, beginning=word, max_new_tokens=max_new_tokens)
+    return Query(parts=parts, beginning=begun, max_new_tokens=max_new_tokens)
 
 
-def word_before(prefix: str) -> str:
-    """Return the word that a text ends with, and the blank before it, which tokens start with.
+def begun_before(prefix: str) -> str:
+    """Return what a text ends with that may be the start of a longer token.
 
-    A blank of an indentation is none of the word's. Longer words than `MAX_WORD_CHARS` are data.
+    A token is a word with the blank or the sign before it, or a few signs with the blank before
+    them. A blank of an indentation is none of the word's. Longer words than `MAX_WORD_CHARS` are
+    data.
     """
-    found = _WORD.search(prefix, max(0, len(prefix) - MAX_WORD_CHARS - 2))
+    found = _BEGUN.search(prefix, max(0, len(prefix) - MAX_WORD_CHARS - 2))
     return found.group() if found else ""
 
 

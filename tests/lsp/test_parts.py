@@ -17,7 +17,7 @@ from lsp_server.backend import Answerer
 from lsp_server.cache import BEFORE_CHARS, AnswerCache, Answered, Around
 from lsp_server.documents import Document, Place, Range
 from lsp_server.logs import without_code
-from lsp_server.prompting import language_of, project_path, query_for, spot_at, word_before
+from lsp_server.prompting import begun_before, language_of, project_path, query_for, spot_at
 from lsp_server.trail import Between, Step, Trail, is_typed
 
 UTF32 = PositionEncoding.UTF32
@@ -179,26 +179,33 @@ def test_a_librarys_record_loses_its_arguments_and_its_exceptions_message() -> N
 
 
 @pytest.mark.parametrize(
-    ("prefix", "word"),
+    ("prefix", "begun"),
     [
         ("x = ret", " ret"),
         ("    ret", "ret"),
         ("\nret", "ret"),
-        ("f(a, self.val", "val"),
+        ("f(a, self.val", ".val"),
+        ("f(a, self.", "."),
+        ("f(", "("),
+        ("def f():", "():"),
+        ("a ==", " =="),
+        ("a\n    [", "["),
+        ("# " + "-" * 9, ""),
+        ("f(a, b)  ", ""),
         ("a  b", "b"),
         ("🙂 naïve", " naïve"),
         ("x = ", ""),
-        ("x.", ""),
+        ("x.", "."),
         ("", ""),
         (f"= {'x' * 40}", f" {'x' * 40}"),
         (f"= {'x' * 41}", ""),
         ("x" * 100_000, ""),
     ],
 )
-def test_the_word_before_the_cursor_has_the_blank_that_its_token_has(
-    prefix: str, word: str
+def test_what_is_begun_before_the_cursor_has_the_blank_or_sign_that_its_token_has(
+    prefix: str, begun: str
 ) -> None:
-    assert word_before(prefix) == word
+    assert begun_before(prefix) == begun
 
 
 def test_a_prompt_stays_the_same_while_a_word_is_written() -> None:
