@@ -67,6 +67,20 @@ def _prefer(recipe: Path, out: Path) -> dict[str, Any]:
     return _record(out)
 
 
+def _gate(recipe: Path, out: Path) -> dict[str, Any]:
+    from training.tuning.gate import run_gate
+    from training.tuning.recipe import GateRecipe
+
+    return run_gate(read_toml(GateRecipe, recipe), out)
+
+
+def _company(recipe: Path, out: Path) -> dict[str, Any]:
+    from training.tuning.company import adapt
+    from training.tuning.recipe import CompanyRecipe
+
+    return adapt(read_toml(CompanyRecipe, recipe), out)
+
+
 def _record(out: Path) -> dict[str, Any]:
     from training.tuning.outcome import RECORD_NAME
 
@@ -82,14 +96,27 @@ def _lines(record: Mapping[str, Any]) -> Iterator[str]:
         yield f"{split}: " + ", ".join(f"{why} {count}" for why, count in whys.items())
     if reason := record.get("stopped_because"):
         yield f"stopped: {reason}; the weights are those of step {record['kept_step']}"
+    if "passed" in record:
+        yield from _decision_lines(record)
     before, after = record.get("before", {}), record.get("after", {})
     for name in sorted(set(before) & set(after)):
         yield f"{name}: {before[name]:.4f} -> {after[name]:.4f}"
+
+
+def _decision_lines(record: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the differences of two models, and what the gate says to them."""
+    for name in ("exact", "stop", "bits"):
+        found = record["changes"][name]
+        yield f"{name}: {found['value']:+.4f} ({found['low']:+.4f} to {found['high']:+.4f})"
+    failed = [check["name"] for check in record["checks"] if not check["passed"]]
+    yield f"refused: {', '.join(failed)}" if failed else "passed"
 
 
 _STEPS: dict[str, tuple[str, Callable[[Path, Path], dict[str, Any]]]] = {
     "data": ("mine instruction examples from a corpus", _data),
     "sft": ("tune a model on instruction examples", _sft),
     "pairs": ("make preferences of a model's own texts and the project's code", _pairs),
+    "company": ("tune a model on one's own repository, and measure what it brings", _company),
+    "gate": ("decide whether a tuned model may take its parent's place", _gate),
     "prefer": ("tune a model on preferences, by DPO or KTO", _prefer),
 }

@@ -311,3 +311,56 @@ class GateConfig:
             )
         check_shares(self, ("max_worse",))
         check_positive(self, ("max_bits_per_byte_rise",))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateRecipe:
+    """The gate before a release: `fimble tune gate`."""
+
+    data: Path
+    """Output folder of `fimble tune data`."""
+    parent: ModelConfig
+    candidate: ModelConfig
+    held_out_cases: int = 1000
+    """Most of each task."""
+    gate: GateConfig = field(default_factory=GateConfig)
+
+    def __post_init__(self) -> None:
+        check_positive(self, ("held_out_cases",))
+        if self.parent.fim_format != self.candidate.fim_format:
+            raise ConfigError(
+                f"parent.fim_format is {self.parent.fim_format!r}, candidate.fim_format "
+                f"{self.candidate.fim_format!r}; models are compared in one format"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompanyRecipe:
+    """A model for one's own code: `fimble tune company`."""
+
+    name: str
+    """Name of the tuned model."""
+    repository: Path
+    """Folder of the code; nothing in it is changed."""
+    model: ModelConfig
+    method: Method = Method.FULL
+    seed: int = 0
+    jobs: int = 2
+    """Processes that clean the code."""
+    held_out_rate: float = 0.1
+    """Share of the files that are never trained on, drawn by their paths, 0..1."""
+    general_data: Path | None = None
+    """Output folder of `fimble tune data` on other code, to see what is forgotten."""
+    held_out_cases: int = 300
+    replay_share: float = 0.5
+    """Share of the examples that are drawn as in pretraining: they hold most of the code, 0..1."""
+    mining: MiningConfig = field(
+        default_factory=lambda: MiningConfig(per_task=4, fim_rate=1.0, plain_rate=0.5)
+    )
+    adapter: AdapterConfig = field(default_factory=AdapterConfig)
+    learning: LearningConfig = field(default_factory=lambda: LearningConfig(epochs=2.0))
+    gate: GateConfig = field(default_factory=GateConfig)
+
+    def __post_init__(self) -> None:
+        check_shares(self, ("held_out_rate", "replay_share"))
+        check_positive(self, ("held_out_rate", "jobs", "held_out_cases"))

@@ -36,7 +36,8 @@ class Case(NamedTuple):
 
     task: str
     language: str
-    project: str
+    group: str
+    """Cases of one group are alike: those of a project, or of a file."""
     ids: list[int]
     start: int
     """First token that is judged."""
@@ -50,7 +51,7 @@ class CaseScore(NamedTuple):
 
     task: str
     language: str
-    project: str
+    group: str
     nats: float
     """Negative log-likelihood of the middle without its end, or of the text."""
     num_bytes: int
@@ -60,9 +61,22 @@ class CaseScore(NamedTuple):
 
 
 def held_out_cases(
-    examples: Sequence[Example], encoder: Encoder, *, per_task: int, max_tokens: int
+    examples: Sequence[Example],
+    encoder: Encoder,
+    *,
+    per_task: int,
+    max_tokens: int,
+    by_file: bool = False,
 ) -> list[Case]:
-    """Return up to `per_task` cases of each task, drawn by their hashes: equal for every model."""
+    """Return up to `per_task` cases of each task, drawn by their hashes: equal for every model.
+
+    Args:
+        examples: Held-out ones.
+        encoder: Of the model.
+        per_task: Most cases of one task.
+        max_tokens: Longer ones are left out.
+        by_file: Files are the groups, where all is one project; else projects are.
+    """
     counts: Counter[Task] = Counter()
     cases: list[Case] = []
     for example in sorted(examples, key=_draw):
@@ -72,11 +86,12 @@ def held_out_cases(
         if len(encoded.ids) > max_tokens or not example.middle:
             continue
         counts[example.task] += 1
+        group = f"{example.project}/{example.path}" if by_file else example.project
         cases.append(
             Case(
                 task=example.task.value,
                 language=example.language,
-                project=example.project,
+                group=group,
                 ids=encoded.ids,
                 start=max(1, encoded.start),
                 num_bytes=len(example.middle.encode("utf-8", "surrogatepass")),
@@ -109,7 +124,7 @@ def score(model: nn.Module, cases: Sequence[Case], encoder: Encoder) -> list[Cas
             scores[number] = CaseScore(
                 task=case.task,
                 language=case.language,
-                project=case.project,
+                group=case.group,
                 nats=float(nll.sum() if is_plain else nll[:-1].sum()),
                 num_bytes=case.num_bytes,
                 is_exact=not is_plain and ends and bool(is_best_BT[row, where][:-1].all()),

@@ -17,7 +17,8 @@ from fimble.fim import FIMBLE, Snippet
 from fimble.preferences import Label, Maker, Pair, Split, Why, read_examples, write_examples
 from training.tuning.faults import Judge
 from training.tuning.pairs import build_pairs
-from training.tuning.preference import prefer
+from training.tuning.parent import find_parent
+from training.tuning.preference import prefer, read_rows
 from training.tuning.recipe import LimitConfig, PairsRecipe, PreferenceRecipe
 from training.tuning.record import Example, Task
 from training.tuning.watch import Reading, outside
@@ -76,7 +77,7 @@ def pairs_recipe(data: Path, model: Path) -> PairsRecipe:
         "data": str(data),
         "model": {"path": str(model), "max_tokens": 512},
         "differing_rate": 1.0,
-        "sampling": {"per_prompt": 2, "max_new_tokens": 8, "max_prompts": 16},
+        "sampling": {"per_prompt": 2, "max_new_tokens": 6, "max_prompts": 10},
     }
     return from_table(PairsRecipe, table, where="test")
 
@@ -105,7 +106,7 @@ def test_pairs_prefer_the_projects_code_and_labels_say_the_same(preferences: Pat
     pairs = list(read_examples(Pair, preferences / "pairs" / "train.jsonl"))
     labels = list(read_examples(Label, preferences / "labels" / "train.jsonl"))
     manifest = json.loads((preferences / "manifest.json").read_text())
-    assert manifest["files"]["pairs/train.jsonl"]["num_examples"] == len(pairs) > 16
+    assert manifest["files"]["pairs/train.jsonl"]["num_examples"] == len(pairs) > 10
     assert {pair.origin.maker for pair in pairs} == {Maker.TRUTH}
     faults = manifest["texts_by_fault"]["train"]
     assert sum(faults.values()) - faults.get("same", 0) == len(pairs)
@@ -182,19 +183,18 @@ def test_kto_learns_from_single_texts_beside_four_bit_weights(
 def test_examples_that_cannot_be_learnt_are_counted_and_left_out(
     preferences: Path, tiny_data: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
-    for split in Split:
-        pairs = list(read_examples(Pair, preferences / "pairs" / f"{split}.jsonl"))
-        odd = [
-            replace(pairs[0], chosen=f"x = '{FIMBLE.end}'"),
-            replace(pairs[0], chosen="y = 1\n" * 500),
-            replace(pairs[0], origin=replace(pairs[0].origin, weight=0.01)),
-        ]
-        write_examples(tmp_path / "pairs" / f"{split}.jsonl", [*odd, *pairs[:4]])
-    recipe = recipe_of(tiny_data, tiny_model, tmp_path, min_weight=0.02, learning={"max_steps": 1})
-    prefer(recipe, tmp_path / "out")
-    record = record_of(tmp_path / "out")
-    names = ("num_sentinels", "num_too_long", "num_unsure", "num_examples")
-    assert [record[name] for name in names] == [1, 1, 1, 4]
+    pairs = list(read_examples(Pair, preferences / "pairs" / "train.jsonl"))
+    odd = [
+        replace(pairs[0], chosen=f"x = '{FIMBLE.end}'"),
+        replace(pairs[0], chosen="y = 1\n" * 500),
+        replace(pairs[0], origin=replace(pairs[0].origin, weight=0.01)),
+    ]
+    write_examples(tmp_path / "pairs" / "train.jsonl", [*odd, *pairs[:4]])
+    recipe = recipe_of(tiny_data, tiny_model, tmp_path, min_weight=0.02)
+    parent = find_parent(recipe.model, tmp_path / "parent")
+    rows = read_rows(recipe, parent, Split.TRAIN)
+    assert (rows.num_sentinels, rows.num_too_long, rows.num_unsure) == (1, 1, 1)
+    assert len(rows.rows) == 4
 
 
 @pytest.mark.parametrize("name", ["chosen_drop", "kl", "bits_per_byte_rise"])

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.filterwarnings(
 
 
 def recipe_of(data: Path, model: Path, **settings: object) -> SftRecipe:
-    learning = {"lr": 0.02, "epochs": 4.0, "rows": 4, "micro_rows": 4, "log_every_steps": 1}
+    learning = {"lr": 0.02, "epochs": 3.0, "rows": 4, "micro_rows": 4, "log_every_steps": 1}
     table = {
         "name": "tiny",
         "data": str(data),
@@ -57,10 +57,10 @@ def record_of(out: Path) -> dict[str, Any]:
 def test_a_tuned_model_fills_held_out_middles_better(tuned: Path) -> None:
     record = record_of(tuned)
     name = "middle_bits_per_byte/mean"
-    assert record["after"][name] < record["before"][name] * 0.75
+    assert record["after"][name] < record["before"][name] * 0.8
     lines = [json.loads(line) for line in (tuned / "log.jsonl").read_text().splitlines()]
     losses = [line["loss"] for line in lines if "loss" in line]
-    assert losses[-1] < losses[0] * 0.75
+    assert losses[-1] < losses[0] * 0.8
 
 
 def test_a_tuned_model_is_a_folder_that_export_reads(tuned: Path, tiny_model: Path) -> None:
@@ -95,7 +95,7 @@ def test_qlora_learns_beside_four_bit_weights_and_leaves_whole_ones(
         *(tiny_data, tiny_model),
         method="qlora",
         adapter={"rank": 4, "alpha": 8},
-        learning={"max_steps": 6},
+        learning={"max_steps": 5},
         held_out_cases=3,
     )
     model = find_parent(recipe.model, tmp_path / "parent").load(Method.QLORA)
@@ -106,7 +106,7 @@ def test_qlora_learns_beside_four_bit_weights_and_leaves_whole_ones(
     tune(recipe, tmp_path / "out")
     record = record_of(tmp_path / "out")
     name = "middle_bits_per_byte/mean"
-    assert record["after"][name] < record["before"][name] - 0.1
+    assert record["after"][name] < record["before"][name] - 0.05
     assert 0 < record["trained_share"] < 0.2
     assert (tmp_path / "out" / "adapter" / "adapter_model.safetensors").is_file()
     before = load_file(tiny_model / "model.safetensors")
@@ -124,13 +124,13 @@ def test_lora_of_a_model_learns_too(tmp_path: Path, tiny_data: Path, tiny_model:
     recipe = recipe_of(
         *(tiny_data, tiny_model),
         method="lora",
-        learning={"max_steps": 6, "checkpoint_every_steps": 3},
+        learning={"max_steps": 4, "checkpoint_every_steps": 4},
         held_out_cases=3,
     )
     tune(recipe, tmp_path / "out")
     before, after = record_of(tmp_path / "out")["before"], record_of(tmp_path / "out")["after"]
-    assert after["middle_bits_per_byte/mean"] < before["middle_bits_per_byte/mean"] - 0.1
-    assert (tmp_path / "out" / "checkpoints" / "checkpoint-6").is_dir()
+    assert after["middle_bits_per_byte/mean"] < before["middle_bits_per_byte/mean"] - 0.05
+    assert (tmp_path / "out" / "checkpoints" / "checkpoint-4").is_dir()
 
 
 def test_examples_of_a_row_do_not_see_each_other(tiny_data: Path, tiny_model: Path) -> None:
