@@ -8,6 +8,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from eval_harness.sandbox.inside.groups import JOIN
+
 _CONTROLLERS = ("memory", "pids", "cpuacct")
 _PREFIX = "fimble-sandbox-"
 _LEAF = f"{_PREFIX}harness"
@@ -21,10 +23,16 @@ class GroupFolders:
     folders: dict[str, Path]
 
     def open(self) -> dict[str, int]:
-        """Return a descriptor of each folder."""
-        return {
-            name: os.open(path, os.O_RDONLY | os.O_DIRECTORY) for name, path in self.folders.items()
-        }
+        """Return a descriptor of each folder, and below `join NAME` one of its list of processes.
+
+        Who joins in a namespace of control groups could not open the list of version 2: it lies
+        outside of what such a process may move within. What counts is where it was opened.
+        """
+        opened: dict[str, int] = {}
+        for name, path in self.folders.items():
+            opened[name] = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+            opened[f"{JOIN}{name}"] = os.open(path / "cgroup.procs", os.O_WRONLY)
+        return opened
 
     def remove(self) -> None:
         """Remove the group; its processes must have ended."""
@@ -128,10 +136,25 @@ def _delegated(own: Path) -> Path | None:
         if not {"memory", "pids"} <= offered:
             return None
         if not {"memory", "pids"} <= set((folder / "cgroup.subtree_control").read_text().split()):
-            leaf = folder / _LEAF
-            leaf.mkdir(exist_ok=True)
-            (leaf / "cgroup.procs").write_text(str(os.getpid()))
-            (folder / "cgroup.subtree_control").write_text("+memory +pids")
+            _move_down(folder)
     except OSError:
         return None
     return folder
+
+
+def _move_down(folder: Path) -> None:
+    """Let the children of our group have controllers; if others are in it, all stays as it was.
+
+    Raises:
+        OSError: They cannot have them.
+    """
+    leaf = folder / _LEAF
+    leaf.mkdir(exist_ok=True)
+    try:
+        (leaf / "cgroup.procs").write_text(str(os.getpid()))
+        (folder / "cgroup.subtree_control").write_text("+memory +pids")
+    except OSError:
+        with contextlib.suppress(OSError):
+            (folder / "cgroup.procs").write_text(str(os.getpid()))
+            leaf.rmdir()
+        raise

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,7 @@ _PREFIX = Path(sys.base_prefix).resolve()
 _INSIDE = "/job"
 """A file system in memory, within the isolation."""
 _FILE_SYSTEM_BYTES = 1 << 30
+_SECONDS_TO_END = 30
 ENVIRONMENT = {"LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "0"}
 """Of workers: sets have the same order every time, so that verdicts do not differ by it."""
 _NOBODY = "nobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n"
@@ -52,6 +55,22 @@ class Launch:
         if self.tier == "container":
             return [*_container(readable, name), *_python("python3", "/harness")]
         return _python(str(_INTERPRETER), str(_ROOT))
+
+    def end(self, name: str) -> None:
+        """End what outlives a worker that was killed: a container does not end with its client.
+
+        Args:
+            name: As it was started.
+        """
+        program = container_program()
+        if self.tier == "container" and program:
+            with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+                subprocess.run(
+                    [program, "rm", "--force", name],
+                    capture_output=True,
+                    timeout=_SECONDS_TO_END,
+                    check=False,
+                )
 
 
 LAUNCHES = {

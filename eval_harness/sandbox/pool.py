@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import functools
 import os
+import secrets
 import shutil
 import tempfile
 import threading
@@ -45,8 +46,9 @@ class _Slot:
         (self._folder / "work").mkdir(parents=True, mode=0o700)
         self._folder.chmod(0o711)
         self._group = groups.make_group(sandbox.group_parents, index)
-        launch = sandbox.launch
-        name = f"{_PREFIX}{os.getpid()}-{index}"
+        launch = self._launch = sandbox.launch
+        # A container that has ended keeps its name for a moment, and its worker's index is free.
+        self._name = f"{_PREFIX}{os.getpid()}-{index}-{secrets.token_hex(4)}"
         descriptors = self._group.open() if self._group else {}
         settings = {
             "folder": launch.folder.format(self._folder),
@@ -60,11 +62,12 @@ class _Slot:
         }
         try:
             self.worker = WorkerProcess(
-                launch.argv(self._folder, key[1:], name),
+                launch.argv(self._folder, key[1:], self._name),
                 settings,
                 descriptors=tuple(descriptors.values()),
             )
         except SandboxError:
+            launch.end(self._name)
             self._remove()
             raise
         finally:
@@ -73,7 +76,8 @@ class _Slot:
 
     def close(self) -> None:
         """End the worker and remove its place."""
-        self.worker.close()
+        if not self.worker.close():
+            self._launch.end(self._name)
         self._remove()
 
     def _remove(self) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import select
+import signal
 import subprocess
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -145,8 +146,12 @@ class WorkerProcess:
         self._line = bytearray(rest)
         return line
 
-    def close(self) -> None:
-        """End the worker; it ends and removes what is left of a job."""
+    def close(self) -> bool:
+        """End the worker; it ends and removes what is left of a job.
+
+        Returns:
+            Whether it ended by itself, and did not have to be killed.
+        """
         process = self._process
         assert process.stdin
         assert process.stdout
@@ -160,6 +165,7 @@ class WorkerProcess:
             process.wait()
         process.stdout.close()
         process.stderr.close()
+        return process.returncode != -signal.SIGKILL
 
     def _read(self, deadline_s: float) -> frames.Frame:
         def read_exactly(size: int) -> bytes:

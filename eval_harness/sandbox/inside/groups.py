@@ -6,6 +6,8 @@ import contextlib
 import functools
 import os
 
+JOIN = "join "
+"""Before the name of a folder, it stands for the list of the processes in it."""
 _HEADROOM_BYTES = 8 << 20
 """What the worker may grow by during a job."""
 
@@ -17,15 +19,18 @@ class Group:
         """Join.
 
         Args:
-            folders: Open folders by controller: `memory`, `pids`, `cpuacct`, or `unified`.
+            folders: Open folders by controller: `memory`, `pids`, `cpuacct`, or `unified`; and
+                their lists of processes, see `JOIN`.
         """
+        for name, fd in folders.items():
+            if name.startswith(JOIN):
+                os.write(fd, b"0")
+                os.close(fd)
         self._is_unified = "unified" in folders
         both = folders.get("unified", -1)
         self._memory = folders.get("memory", both)
         self._pids = folders.get("pids", both)
         self._cpu = folders.get("cpuacct", both)
-        for folder in set(folders.values()):
-            _write(folder, "cgroup.procs", "0")
         self._own_bytes = self._read_number(
             self._memory, "memory.current" if self._is_unified else "memory.usage_in_bytes"
         )

@@ -52,6 +52,14 @@ def test_a_harness_moves_down_in_a_delegated_group_once(tmp_path: Path) -> None:
     assert groups._delegated(tmp_path / "nowhere") is None
 
 
+def test_a_harness_goes_back_where_others_are_in_its_group(tmp_path: Path) -> None:
+    """The kernel refuses controllers then, as a folder in the place of the file does here."""
+    (tmp_path / "cgroup.subtree_control").mkdir()
+    with pytest.raises(OSError, match="subtree_control"):
+        groups._move_down(tmp_path)
+    assert (tmp_path / "cgroup.procs").read_text() == str(os.getpid())
+
+
 def test_a_job_gets_its_files_and_input_and_its_outputs_come_back(sandbox: Sandbox) -> None:
     script = "cat; cat 'in/é 🎉.txt'; ./run; echo no >&2; echo new > made; exit 3"
     outcome = sandbox.run(
