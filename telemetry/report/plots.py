@@ -111,10 +111,14 @@ def trend(
             axes.plot([at[0], at[0]], [lows[0], highs[0]], color=FILES, lw=1.6)
             around = 1 / 24 if is_hourly else 1
             axes.set_xlim(at[0] - around, at[0] + around)
+        else:
+            beside = (at[-1] - at[0]) * 0.07  # so that the first label of x is not under that of y
+            axes.set_xlim(at[0] - beside, at[-1] + beside)
         point(axes, at[-1], values[-1][0], FILES)
         axes.set_ylim(0, max([*highs, 1e-9]) * 1.12)
         locator = AutoDateLocator(minticks=2, maxticks=6)
-        axes.xaxis.set_major_locator(locator)
+        wanted = locator.tick_values(num2date(at[0]), num2date(at[-1])) if len(at) > 1 else at
+        axes.set_xticks([tick for tick in wanted if at[0] <= tick <= at[-1]] or at[-1:])
         form = "%H:%M" if is_hourly and at[-1] - at[0] < _HOURS_SHOWN else "%d %b"
         show(axes.xaxis, lambda day: num2date(day).strftime(form).lstrip("0" * (form == "%d %b")))
         axes.yaxis.set_major_locator(MaxNLocator(4))
@@ -158,13 +162,18 @@ def latencies(histograms: Mapping[str, Mapping[int, int]], *, title: str) -> str
         for place, (name, counts) in enumerate(histograms.items()):
             color = colors[min(place, len(colors) - 1)]
             of_all, so_far = sum(counts.values()), 0
-            xs: list[float] = []
-            ys: list[float] = []
+            xs, ys = [told_ms(min(counts))], [0.0]
             for bucket, count in sorted(counts.items()):
                 so_far += count
                 xs.append(told_ms(bucket))
                 ys.append(so_far / of_all)
-            axes.step(xs, ys, where="post", color=color, lw=1.8 if place == 0 else 1.3)
+            axes.step(
+                [*xs, high * 1.3],
+                [*ys, 1.0],
+                where="post",
+                color=color,
+                lw=1.8 if place == 0 else 1.3,
+            )
             if place == 0:
                 axes.axhline(0.95, color=MUTED, lw=0.6)
             del name  # the key beside the plot names it

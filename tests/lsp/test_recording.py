@@ -25,7 +25,17 @@ if TYPE_CHECKING:
 
     Start = Callable[..., Awaitable[LspClient]]
 
-FORBIDDEN = {"torch", "transformers", "numpy", "scipy", "duckdb", "onnxruntime", "tokenizers"}
+FORBIDDEN = {
+    "torch",
+    "transformers",
+    "numpy",
+    "scipy",
+    "duckdb",
+    "pyarrow",
+    "opentelemetry",
+    "onnxruntime",
+    "tokenizers",
+}
 
 
 async def shown(spool: Path, number: int = 1) -> None:

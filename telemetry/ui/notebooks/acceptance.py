@@ -1,3 +1,7 @@
+# /// script
+# [tool.marimo.display]
+# theme = "system"
+# ///
 """How much of what is suggested is accepted, by anything."""
 
 import marimo

@@ -1,3 +1,7 @@
+# /// script
+# [tool.marimo.display]
+# theme = "system"
+# ///
 """What the servers say of themselves: latency, errors, queue, tokens, GPU."""
 
 import marimo
@@ -40,10 +44,8 @@ def _(desk, mo, plots, serving):
         for title, plot in drawn.items()
         if plot
     ]
-    pairs = [
-        mo.hstack(figures[at : at + 2], widths="equal", wrap=True)
-        for at in range(0, len(figures), 2)
-    ]
+    figures += [mo.md("")] * (len(figures) % 2)  # so that the last one is as wide as the others
+    pairs = [mo.hstack(figures[at : at + 2], widths="equal") for at in range(0, len(figures), 2)]
     mo.vstack([mo.md("## Hour by hour"), *pairs]) if pairs else mo.md("")
     return
 

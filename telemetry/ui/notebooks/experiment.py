@@ -1,3 +1,7 @@
+# /// script
+# [tool.marimo.display]
+# theme = "system"
+# ///
 """What a registered experiment says: gates, result, guardrails, verdict."""
 
 import marimo

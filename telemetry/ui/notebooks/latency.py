@@ -1,3 +1,7 @@
+# /// script
+# [tool.marimo.display]
+# theme = "system"
+# ///
 """How long answers take, and where the time goes."""
 
 import marimo

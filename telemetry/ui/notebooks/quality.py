@@ -1,3 +1,7 @@
+# /// script
+# [tool.marimo.display]
+# theme = "system"
+# ///
 """Whether the data can be trusted: loss, versions, clocks, who says what."""
 
 import marimo

@@ -1,3 +1,7 @@
+# /// script
+# [tool.marimo.display]
+# theme = "system"
+# ///
 """What is left of accepted texts as time goes by."""
 
 import marimo

@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 
 from fimble.cli import main
+from fimble.clock import SystemClock
 from fimble.events import SESSION_END_S, Kept, Outcome
 from telemetry.metrics.definition import definitions
 from telemetry.metrics.question import Question, ask_ratio, ask_spread
+from telemetry.operations.scrape import Sample
+from telemetry.operations.store import OperationsStore
 from telemetry.reader import reading
 from telemetry.report.texts import ms_text, reach_text, value_text
 from telemetry.warehouse import Warehouse
@@ -145,6 +148,32 @@ def test_one_completion_is_a_page_without_intervals(data: Path, report: Report) 
     assert "python 1 100.0% 100.0% 100.0% 100.0% 90.0% 0.0% 100 100" in text
     assert "end 90.0% 100% 1 0" in text
     assert "1 withheld" not in text
+
+
+def test_what_backends_said_stands_beside_what_editors_saw(data: Path, report: Report) -> None:
+    assert 'id="backends"' not in report()
+    at_ms = SystemClock().wall_ms() - 120_000
+    samples = [Sample(at_ms, "gpu <1>", "up", {}, 1.0)]
+    samples += [Sample(at_ms, "gpu <1>", "DCGM_FI_DEV_GPU_UTIL", {"gpu": "0"}, 75.0)]
+    samples += [Sample(at_ms, "gpu <1>", "DCGM_FI_DEV_FB_USED", {"gpu": "0"}, 4096.0)]
+    counted = {"success": 60, "failure": 20, "generated_tokens_sum": 600, "duration_sum": 12.0}
+    for step_ms, part in ((0, 0), (10_000, 1)):
+        samples += [Sample(at_ms + step_ms, "gpu <1>", "tgi_queue_size", {}, 2.0 + 2 * part)]
+        for name, count in {**counted, "duration_count": 60}.items():
+            said = (f"tgi_request_{name}", {}, float(count * part))
+            samples.append(Sample(at_ms + step_ms, "gpu <1>", *said))
+    OperationsStore(data / "warehouse").add(samples)
+    done = resolved("a", Outcome.ACCEPTED, chars=10)
+    (data / "spool" / "s-0.jsonl").write_bytes(
+        b"".join(lines_of([STARTED, served("a"), shown("a"), done, ENDED], "s"))
+    )
+    page = report()
+    row = next(r for r in page.split("<tr>") if "gpu &lt;1&gt;" in r)
+    told = text_of(row)
+    assert re.search(r" 100% 6\.0 25% 200 (2\.0|3\.0|4\.0) 4\.0 at most 60 75% 4,096 MiB", told)
+    for title in ("Requests per second", "Longest queue", "GPU in use"):
+        assert f"<h4>{title}</h4>" in page
+    assert "<h4>95% of new answers in editors, ms</h4>" not in page  # none in these hours
 
 
 def test_small_groups_are_withheld_and_names_of_others_are_text_only(
