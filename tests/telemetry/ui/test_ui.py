@@ -15,12 +15,17 @@ import aiohttp
 import pytest
 
 from fimble.cli import main
+from fimble.clock import SystemClock
 from telemetry.metrics.question import Question, ask_ratio
+from telemetry.operations.scrape import Sample
+from telemetry.operations.store import OperationsStore
 from telemetry.reader import reading
 from telemetry.ui.command import NOTEBOOKS
 from telemetry.warehouse import Warehouse
 from tests.stand_ins.browser import opened, program
 from tests.telemetry.experiments.registrations import registered
+
+QUEUE = "tgi_queue_size"
 
 
 class Notebooks(NamedTuple):
@@ -37,6 +42,8 @@ def notebooks(tmp_path: Path) -> Iterator[Notebooks]:
     registered(tmp_path / "registered")
     few = ["--users", "12", "--days", "3", "--start", "2026-09-01"]
     assert main(["telemetry", "simulate", "--out", str(data), *few]) == 0
+    samples = [Sample(SystemClock().wall_ms(), "gpu1", name, {}, 3.0) for name in ("up", QUEUE)]
+    OperationsStore(data / "warehouse").add(samples)
     places = {"DATA_DIR": data, "EXPERIMENTS_DIR": tmp_path / "registered"}
     environment = {**os.environ, **{f"FIMBLE_{k}": str(v) for k, v in places.items()}}
     environment |= {"HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path)}
@@ -85,11 +92,20 @@ async def test_every_notebook_answers_in_a_browser_without_a_network(notebooks: 
             assert "login" in str(answer.url)
     async with opened(name) as page:
         await page.open(notebooks.address)
-        await page.wait_for("Acceptance", "Latency", "Retention", "Experiment", "Quality")
+        await page.wait_for(
+            "Acceptance", "Latency", "Retention", "Backends", "Experiment", "Quality"
+        )
         found = {}
         for notebook, wanted in zip(
             NOTEBOOKS,
-            ("Day by day", "took no longer", "by language", "verdict", "The doctor says"),
+            (
+                "Day by day",
+                "took no longer",
+                "by language",
+                "Longest queue",
+                "verdict",
+                "The doctor says",
+            ),
             strict=True,
         ):
             await page.open(f"{plain}?file={notebook}.py")
@@ -99,6 +115,7 @@ async def test_every_notebook_answers_in_a_browser_without_a_network(notebooks: 
     assert "Acceptance of what could be read" in found["acceptance"]
     assert "p95" in found["latency"]
     assert "10 min" in found["retention"]
+    assert "gpu1" in found["backends"]
     assert "events lost (0.00%)" in found["experiment"]
     assert "0 lost (0.00%)" in found["quality"]
     assert set(told) == {"Helix", "Neovim", "Visual Studio Code"}
