@@ -6,19 +6,29 @@ import shutil
 from typing import TYPE_CHECKING
 
 import pytest
-import torch
 
 from fimble.config import from_table
 from tests.training.tuning.toy_corpus import SHAPES, write_corpus
-from training.model import new_model
 from training.recipe import ModelShape
 from training.tuning.data import build_data
 from training.tuning.recipe import DataRecipe
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 WORDS = ("size", "cost", "heat", "load", "mass", "cold", "rate", "flow", "rank", "tone")
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Compute on one thread: at this size, a second one only waits."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")
@@ -39,6 +49,10 @@ def tiny_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory, tokenizer_path: Path) -> Path:
     """A Hugging Face folder of a Llama with two layers and random weights."""
+    import torch
+
+    from training.model import new_model
+
     folder = tmp_path_factory.mktemp("tiny") / "model"
     shape = ModelShape(
         hidden_size=64,

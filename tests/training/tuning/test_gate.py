@@ -8,16 +8,29 @@ from pathlib import Path
 import pytest
 
 from fimble.cli import main
-from fimble.config import from_table
+from fimble.config import from_table, read_toml
 from fimble.errors import ConfigError
 from fimble.manifest import load_manifest
 from tests.training.tuning.toy_corpus import write_corpus
 from training.tuning.company import adapt, split_files
 from training.tuning.gate import decide
 from training.tuning.paired import change
-from training.tuning.recipe import CompanyRecipe, GateConfig
+from training.tuning.recipe import (
+    CompanyRecipe,
+    DataRecipe,
+    GateConfig,
+    GateRecipe,
+    PairsRecipe,
+    PreferenceRecipe,
+    SftRecipe,
+)
 from training.tuning.scores import CaseScore
 
+pytestmark = [
+    pytest.mark.usefixtures("one_thread"),
+    # peft asks transformers by the old name.
+    pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning"),
+]
 PLAIN = CaseScore("plain", "python", "p0", 100.0, 100, is_exact=False, is_stopped=False)
 
 
@@ -137,6 +150,7 @@ def test_a_repository_gives_a_model_that_knows_it_better(
         "name": "ours",
         "repository": str(repository),
         "model": {"path": str(tiny_model), "max_tokens": 512},
+        "method": "lora",
         "jobs": 1,
         "held_out_rate": 0.4,
         "held_out_cases": 4,
@@ -148,6 +162,7 @@ def test_a_repository_gives_a_model_that_knows_it_better(
     assert record["files"]["train"] + record["files"]["held_out"] == 10
     assert record["changes"]["bits"]["high"] < 0
     assert record["after"]["bits_per_byte"] < record["before"]["bits_per_byte"]
+    assert (tmp_path / "tuned" / "adapter" / "adapter_model.safetensors").is_file()
     assert record["passed"] == all(check["passed"] for check in record["checks"])
     manifest = load_manifest(tmp_path / "ours")
     assert manifest.scores["gate/passed"] == float(record["passed"])
@@ -179,3 +194,24 @@ def test_the_gate_compares_two_folders_and_notes_its_decision(
     assert printed[-1] == "refused: enough_groups, better_in_something"
     noted = json.loads((candidate / "origin.json").read_text())["scores"]
     assert (noted["bits_per_byte"], noted["gate/passed"], noted["gate/exact_change"]) == (1, 0, 0)
+
+
+RECIPES = {
+    "data": DataRecipe,
+    "sft": SftRecipe,
+    "qlora": SftRecipe,
+    "pairs": PairsRecipe,
+    "dpo": PreferenceRecipe,
+    "kto": PreferenceRecipe,
+    "gate": GateRecipe,
+    "company": CompanyRecipe,
+}
+
+
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_every_recipe_that_we_ship_is_one(name: str) -> None:
+    folder = Path(__file__).parents[3] / "training" / "recipes"
+    assert sorted(RECIPES) == sorted(
+        p.stem.removeprefix("tuning-") for p in folder.glob("tuning-*")
+    )
+    read_toml(RECIPES[name], folder / f"tuning-{name}.toml")

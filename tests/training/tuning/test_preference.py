@@ -23,9 +23,11 @@ from training.tuning.recipe import LimitConfig, PairsRecipe, PreferenceRecipe
 from training.tuning.record import Example, Task
 from training.tuning.watch import Reading, outside
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:.*is_gradient_checkpointing:FutureWarning"  # peft asks transformers by the old name
-)
+pytestmark = [
+    pytest.mark.usefixtures("one_thread"),
+    # peft asks transformers by the old name.
+    pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning"),
+]
 PLACE = Example(
     Task.FIM,
     "python",

@@ -34,6 +34,12 @@ SOURCES = {
     "lua": ("-- Doc.\nfunction area(w)\n  local x = w\n  return x\nend\n", "-- Doc."),
     "php": ("<?php\n/** Doc. */\nfunction area($w) {\n  $x = $w;\n  return $x;\n}\n", "Doc."),
     "kotlin": ("/** Doc. */\nfun area(w: Int): Int {\n    val x = w\n    return x\n}\n", "Doc."),
+    "scala": ("/** Doc. */\ndef area(w: Int): Int = {\n  val x = w\n  x\n}\n", "Doc."),
+    "typescript": (
+        "/** Doc. */\nfunction area(w: number) {\n  const x = w;\n  return x;\n}\n",
+        "Doc.",
+    ),
+    "tsx": ("/** Doc. */\nfunction area(w: any) {\n  const x = w;\n  return <A/>;\n}\n", "Doc."),
     "bash": ("# Doc.\narea() {\n  x=1\n  echo $x\n}\n", "# Doc."),
 }
 
