@@ -155,6 +155,8 @@ class CompletionSettings:
     min_mean_logprob: float = -100.0
     """Of suggestions that nobody asked for, those whose tokens the model found less likely are
     withheld: mean natural logarithm of the tokens' probabilities; -100 withholds nothing."""
+    num_candidates: int = 3
+    """Suggestions on an explicit request, 1 to 8; all but the first are drawn at random."""
     after_deletion: bool = False
     """Ask the engine also where a key has just deleted a character or two."""
     shown_after_ms: int = 250
@@ -176,6 +178,8 @@ class CompletionSettings:
             raise ConfigError(f"debounce_ms is {self.debounce_ms}; it must be 0 to 5000")
         if self.deadline_ms and not 50 <= self.deadline_ms <= 60_000:
             raise ConfigError(f"deadline_ms is {self.deadline_ms}; it must be 0, or 50 to 60000")
+        if not 1 <= self.num_candidates <= 8:
+            raise ConfigError(f"num_candidates is {self.num_candidates}; it must be 1 to 8")
         if not 0 <= self.lines_after_ms <= 60_000:
             raise ConfigError(f"lines_after_ms is {self.lines_after_ms}; it must be 0 to 60000")
         if not 0 <= self.shown_after_ms <= 10_000:

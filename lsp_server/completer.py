@@ -49,6 +49,8 @@ class Asked(NamedTuple):
     """Gathers the text for a prompt; called only where one is needed."""
     is_deleting: bool = False
     """Whether the user has just deleted something here, and did not ask."""
+    wants_others: bool = False
+    """Whether other answers than the first are wanted."""
 
 
 class Found(NamedTuple):
@@ -58,6 +60,11 @@ class Found(NamedTuple):
     cache: CacheHit
     counts: Counts
     debounce_ms: float = 0.0
+    others: tuple[Found, ...] = ()
+    """Other answers, where the user asked explicitly; the likeliest first."""
+
+
+_Work = asyncio.Task[Answered | None] | asyncio.Task[Found | None] | asyncio.Task[None]
 
 
 class _Live(NamedTuple):
@@ -76,12 +83,14 @@ class Completer:
         self._route = route
         self._clock = clock
         self._cache = AnswerCache()
+        self._others: dict[Around, list[Found]] = {}
+        """The latest answers besides a first one."""
         self._factors: dict[str, float] = {}
         self._turn: asyncio.Future[None] | None = None
         self._live: _Live | None = None
         self._warming: asyncio.Task[None] | None = None
         self._abandoning: asyncio.TimerHandle | None = None
-        self._closing: set[asyncio.Task[Answered | None] | asyncio.Task[None]] = set()
+        self._closing: set[_Work] = set()
 
     def take_turn(self) -> asyncio.Future[None]:
         """Return the turn of a new request: a future that is done when a newer one comes."""
@@ -96,13 +105,20 @@ class Completer:
             self._turn.set_result(None)
 
     async def find(self, asked: Asked, turn: asyncio.Future[None]) -> Found | None:
-        """Return the answer to a request, or None once it was superseded.
+        """Return the answers to a request, or None once it was superseded.
 
         Raises:
             EngineError: The engine failed; the next request may succeed.
             InputError: The model or the configuration is broken, or the engine cannot take the
                 text.
         """
+        found = await self._find_first(asked, turn)
+        if found is None or not found.answered.text.strip() or not asked.wants_others:
+            return found
+        others = await self.others(asked, found.answered.text, turn)
+        return None if turn.done() else found._replace(others=tuple(others))
+
+    async def _find_first(self, asked: Asked, turn: asyncio.Future[None]) -> Found | None:
         asked_ms = self._clock.monotonic_ms()
         if known := self._cache.find(asked.around):
             self.close_live()
@@ -120,6 +136,45 @@ class Completer:
             return None
         found = await self._result_of(self.start(asked), turn, asked_ms)
         return found._replace(debounce_ms=round(pause_ms, 1)) if found else None
+
+    async def others(self, asked: Asked, first: str, turn: asyncio.Future[None]) -> list[Found]:
+        """Return other answers than the first for a place, the likeliest first.
+
+        Who asks again at the same place, as editors do to go through them, gets the same.
+        """
+        if (known := self._others.get(asked.around)) is not None:
+            return known
+        spot, count = asked.spot(), self._settings.num_candidates - 1
+        if not count:
+            return []
+        drawing = [asyncio.create_task(self._draw(spot, asked, seed)) for seed in range(count)]
+        for task in drawing:
+            task.add_done_callback(_retrieved)
+        everything = asyncio.ensure_future(asyncio.wait(drawing))
+        timeout_s = self._settings.deadline_ms / 1000 or None
+        await asyncio.wait(
+            {everything, turn}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED
+        )
+        everything.cancel()
+        for task in drawing:
+            self._cancel(task)
+        drawn = [task.result() for task in drawing if _has_answer(task)]
+        found = _different(first, [each for each in drawn if each is not None])
+        if not turn.done():
+            self._others.clear()
+            self._others[asked.around] = found
+        return found
+
+    async def _draw(self, spot: Spot, asked: Asked, seed: int) -> Found | None:
+        """Return an answer that is drawn; None where it has no text."""
+        generation = Generation(
+            spot, Trail(asked.place), route=self._route, clock=self._clock, seed=seed
+        )
+        limits = Limits(self._settings.window, self._settings.max_new_tokens)
+        final = await run_within_context(generation, limits, self._factors)
+        if final is None or not final.text.strip():
+            return None
+        return Found(_answer_of(generation, final), CacheHit.MISS, generation.counts)
 
     def begin(self, asked: Asked) -> None:
         """Begin what will be asked at a place, unless that is known or under way."""
@@ -193,7 +248,7 @@ class Completer:
         self.close_live()
         await asyncio.gather(*self._closing, return_exceptions=True)
 
-    def _cancel(self, task: asyncio.Task[Answered | None] | asyncio.Task[None]) -> None:
+    def _cancel(self, task: _Work) -> None:
         task.cancel()
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
@@ -297,6 +352,22 @@ def _found_so_far(generation: Generation) -> Found:
     return Found(so_far._replace(text=rest), CacheHit.MISS, replace(generation.counts))
 
 
+def _has_answer(task: asyncio.Task[Found | None]) -> bool:
+    return task.done() and not task.cancelled() and task.exception() is None
+
+
+def _different(first: str, drawn: list[Found]) -> list[Found]:
+    """Return the answers that differ from each other and the first, the likeliest first."""
+    seen = {first.strip()}
+    different: list[Found] = []
+    for found in sorted(drawn, key=lambda each: each.answered.mean_logprob, reverse=True):
+        text = found.answered.text.strip()
+        if text not in seen:
+            seen.add(text)
+            different.append(found)
+    return different
+
+
 def _nothing(reason: StopReason) -> Found:
     answered = Answered(
         text="",
@@ -316,7 +387,7 @@ async def _is_done(future: asyncio.Future[None], timeout_s: float) -> bool:
     return future.done()
 
 
-def _retrieved(task: asyncio.Task[Answered | None]) -> None:
+def _retrieved(task: asyncio.Task[Answered | None] | asyncio.Task[Found | None]) -> None:
     """Look at a task's error, so that one nobody waited for is not reported as forgotten."""
     if not task.cancelled():
         task.exception()

@@ -16,6 +16,7 @@ from pygls.lsp.server import LanguageServer
 from fimble.clock import SystemClock
 from fimble.events import Trigger
 from fimble.text import PositionEncoding, to_lf
+from lsp_server.asking import Client, Request
 from lsp_server.configuring import (
     Configuration,
     begin,
@@ -26,7 +27,7 @@ from lsp_server.configuring import (
 from lsp_server.logs import OUR_LOGGER
 from lsp_server.offers import Selected
 from lsp_server.recording import start_recording
-from lsp_server.session import Client, Request, Session
+from lsp_server.session import Session
 from lsp_server.shipping.beside import start_beside
 from lsp_server.wire import (
     ACCEPTED_COMMAND,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from fimble.context import Window, window
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from lsp_server.route import Route
     from lsp_server.trail import Trail
 
+TEMPERATURE = 0.6
+"""Of what is drawn: other than the likeliest, and seldom nonsense."""
 _REASONS = {
     FinishReason.LENGTH: StopReason.LENGTH,
     FinishReason.END_TOKEN: StopReason.END_TOKEN,
@@ -76,7 +78,18 @@ class Limits(NamedTuple):
 class Generation:
     """Text for one spot, while it comes and when it is complete."""
 
-    def __init__(self, spot: Spot, trail: Trail, *, route: Route, clock: Clock) -> None:
+    def __init__(
+        self, spot: Spot, trail: Trail, *, route: Route, clock: Clock, seed: int | None = None
+    ) -> None:
+        """Begin with nothing.
+
+        Args:
+            spot: What it is for.
+            trail: What the user has written at the spot since the start.
+            route: What is asked.
+            clock: Times it.
+            seed: Draws the tokens; None takes the likeliest.
+        """
         self.spot = spot
         self.trail = trail
         """What the user has written at the spot since the start."""
@@ -88,6 +101,7 @@ class Generation:
         self._route = route
         self._clock = clock
         self._raw = ""
+        self._seed = seed
         self._is_alone = False
         self._soundness: Soundness | None = None
 
@@ -138,7 +152,7 @@ class Generation:
             snippets = self._snippets_for(backend) if has_room else ()
             self.counts.snippets = snippets
             self.counts.path = self.spot.path if fim_format.file else ""
-            return query_for_spot(
+            query = query_for_spot(
                 self.spot,
                 self.window,
                 fim_format,
@@ -146,6 +160,9 @@ class Generation:
                 snippets=snippets,
                 takes_beginning=backend.takes_beginning,
             )
+            if self._seed is None:
+                return query
+            return replace(query, temperature=TEMPERATURE, seed=self._seed)
 
         final: Cut | None = None
         async with aclosing(self._route.stream(query_for)) as items:

@@ -104,6 +104,10 @@ class Outcomes:
             return []
         return self._end(uri, Outcome.MOVED_AWAY, now_ms)
 
+    def turned_down(self, uri: str, now_ms: float) -> Happened:
+        """The user took another suggestion than the one on screen."""
+        return self._end(uri, Outcome.REJECTED, now_ms)
+
     def focused(self, uri: str, now_ms: float) -> Happened:
         """The user went to the document `uri`: suggestions in others are gone."""
         others = [other for other in self._live if other != uri]

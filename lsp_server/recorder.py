@@ -10,7 +10,7 @@ from lsp_server.content import Sent
 from lsp_server.outcomes import Outcomes, Rest
 from lsp_server.prompting import language_of
 from lsp_server.retention import Retention
-from lsp_server.trail import FLOW_MS, Between, is_typed
+from lsp_server.trail import FLOW_MS, Between, Trail, is_typed
 from lsp_server.writing import Writing
 
 if TYPE_CHECKING:
@@ -71,6 +71,8 @@ class Recorder:
         self._writing = Writing()
         self._content = content
         self._is_silent = False
+        self._besides: dict[str, list[Offer]] = {}
+        """Suggestions that went to the editor besides the first."""
         self._timer: asyncio.TimerHandle | None = None
         self._due_ms: float | None = None
         self.user_key = ""
@@ -155,6 +157,10 @@ class Recorder:
                 sent=Sent(served.model_digest, counts.path, counts.snippets),
             )
 
+    def offered_besides(self, uri: str, offers: list[Offer]) -> None:
+        """Other suggestions than the first go to the editor; one counts once it is taken."""
+        self._besides = {uri: offers} if offers else {}
+
     def rest_at(self, uri: str, place: Place) -> Rest | None:
         """Return what is left of the suggestion on screen for a cursor at `place`."""
         return self._outcomes.rest_at(uri, place)
@@ -183,6 +189,7 @@ class Recorder:
             now_ms=now_ms,
         )
         self._put(self._retention.edited(document, edit, now_ms))
+        self._take_besides(document, edit, now_ms)
         self._say(self._outcomes.edited(document, edit, now_ms))
         return self._outcomes.completed_at(document.uri, now_ms)
 
@@ -220,6 +227,31 @@ class Recorder:
         self._put(self._writing.ended(now_ms))
         if self._timer is not None:
             self._timer.cancel()
+
+    def _take_besides(self, document: Document, edit: Edit, now_ms: float) -> None:
+        """Record the suggestion that the user took in place of the first, if it was one."""
+        rest = self._outcomes.rest_at(document.uri, edit.start)
+        offers = self._besides.pop(document.uri, [])
+        if rest is not None and edit.new and rest.text.startswith(edit.new):
+            return
+        for offer in offers:
+            trail = Trail(offer.target.place)
+            trail.follow(edit, document, offer.rest.text)
+            behind = offer.rest.text[len(trail.text) :]
+            is_start = bool(trail.text) and offer.rest.text.startswith(trail.text)
+            if is_start and not is_typed(trail.text, Between("", behind, FLOW_MS)):
+                self._say(self._outcomes.turned_down(document.uri, now_ms))
+                target = offer.target._replace(trail=Trail(offer.target.place))
+                taken = offer._replace(target=target)
+                self._outcomes.served(
+                    taken.rest,
+                    uri=document.uri,
+                    trail=target.trail,
+                    requested_ms=taken.requested_ms,
+                    now_ms=now_ms,
+                )
+                self._say([_served(taken, now_ms)])
+                return
 
     def _open(self, offer: Offer) -> Document | None:
         """Return the open document of an offer: one with a selected entry in it is imagined."""

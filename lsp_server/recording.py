@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from fimble.clock import Clock
     from fimble.identity import Identity
     from fimble.settings import Settings, TelemetrySettings
-    from lsp_server.session import Client
+    from lsp_server.asking import Client
 
 _WITH_KEYS = frozenset({TelemetryLevel.KEYS, TelemetryLevel.CONTENT})
 

@@ -7,31 +7,29 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 from uuid import uuid4
 
 from fimble.errors import FimbleError, PositionError
 from fimble.events import CacheHit, Trigger
 from fimble.stops import Scope, Site, StopReason, finish
-from fimble.text import Position, PositionEncoding
 from lsp_server.completer import Asked
 from lsp_server.context.source import ContextSource
 from lsp_server.decisions import Decision, Why, missed_because, why_without_text
 from lsp_server.exclusions import Exclusions
 from lsp_server.lookahead import Lookahead
 from lsp_server.notebooks import Notebooks
-from lsp_server.offers import Selected, item_for, item_with_selected, target_of
+from lsp_server.offers import item_for, item_with_selected, target_of
 from lsp_server.outcomes import Rest
 from lsp_server.prompting import around, project_path, spot_at
 from lsp_server.recorder import Missed, Offer, Recorder
 from lsp_server.variants import DocumentCompleters, Drawn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from fimble.clock import Clock
+    from lsp_server.asking import Client, Request
     from lsp_server.completer import Found
     from lsp_server.documents import Document, Edit, Place, Range
     from lsp_server.offers import Item, Target
@@ -40,34 +38,6 @@ if TYPE_CHECKING:
 NOTICE_PAUSE_MS = 60_000
 """A message of one kind is shown once in so long."""
 _log = logging.getLogger("fimble.lsp")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """A request for completions."""
-
-    uri: str
-    position: Position
-    trigger: Trigger
-    selected: Selected | None = None
-    from_word: bool = False
-    """Items start at the word before the cursor, not at the line's first character."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Client:
-    """What the editor said about itself."""
-
-    name: str
-    version: str
-    encoding: PositionEncoding
-    folders: Sequence[str] = ()
-    """URIs of the workspace folders."""
-
-    @property
-    def inserts_as_it_is(self) -> bool:
-        """Whether the editor would write a CR into the text: Neovim's lines have no line ends."""
-        return self.name == "Neovim"
 
 
 class _Asking(NamedTuple):
@@ -283,12 +253,16 @@ class Session:
         turn = completer.take_turn()
         self.recorder.asked(request.uri, place)
         self._lookahead.asked(request.uri, place, request.trigger)
-        if request.selected is None and (rest := self._rest_on_screen(document, place)):
-            item = self._item(request, document, place, rest)
-            return Decision(Why.SERVED, cache=CacheHit.TYPED), [item]
         target = target_of(document, place, request.selected, self.documents.encoding)
-        self.recorder.exposed(asking.request_id, assignments)
         asked = self._asked(target.document, target.place, request.trigger, variant)
+        wants_others = request.trigger is Trigger.INVOKED and request.selected is None
+        asked = asked._replace(wants_others=wants_others)
+        if request.selected is None and (rest := self._rest_on_screen(document, place)):
+            others = await completer.others(asked, rest.text, turn) if asked.wants_others else ()
+            items = [self._item(request, document, place, rest)]
+            items += self._besides(request, target, others, asking)
+            return Decision(Why.SERVED, cache=CacheHit.TYPED), None if turn.done() else items
+        self.recorder.exposed(asking.request_id, assignments)
         found = await completer.find(asked, turn)
         if found is None:
             return Decision(Why.SUPERSEDED), None
@@ -298,7 +272,26 @@ class Session:
         if is_unsure and request.trigger is Trigger.AUTOMATIC:
             return _decision(Why.UNSURE, found), []
         item = self._serve(request, target, found, asking)
-        return _decision(Why.SERVED, found), [item]
+        others = self._besides(request, target, found.others, asking)
+        return _decision(Why.SERVED, found), [item, *others]
+
+    def _besides(
+        self, request: Request, target: Target, others: Sequence[Found], asking: _Asking
+    ) -> list[Item]:
+        """Return the items of other suggestions than the first; they are recorded once taken."""
+        offers = [
+            Offer(
+                Rest(uuid4().hex, found.answered.text),
+                asking.request_id,
+                target,
+                request.trigger,
+                found,
+                asking.started_ms,
+            )
+            for found in others
+        ]
+        self.recorder.offered_besides(request.uri, offers)
+        return [self._item(request, target.document, target.place, each.rest) for each in offers]
 
     def _locate(self, request: Request) -> tuple[Document, Place] | Decision:
         """Return where the request is, or why it gets nothing.

@@ -173,6 +173,8 @@ def test_an_editor_changes_only_the_keys_that_it_sends() -> None:
         ({"engine": {"fim_format": "x"}}, "fim_format is 'x'; allowed: fimble, qwen"),
         ({"completion": {"max_new_tokens": 0}}, "max_new_tokens is 0; it must be 1 to 512"),
         ({"completion": {"deadline_ms": 49}}, "deadline_ms is 49; it must be 0, or 50 to 60000"),
+        ({"completion": {"lines_after_ms": -1}}, "lines_after_ms is -1; it must be 0 to 60000"),
+        ({"completion": {"num_candidates": 9}}, "num_candidates is 9; it must be 1 to 8"),
         ({"engine": {"num_parallel": 0}}, "num_parallel is 0; it must be 1 to 64"),
         ({"engine": {"failover_after_ms": 99}}, "failover_after_ms is 99; it must be 100 to 60000"),
         ({"engine": {"url": "gpu"}}, "url is 'gpu'; it must start with http"),

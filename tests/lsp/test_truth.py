@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fimble.events import Outcome
+    from lsp_server.asking import Request
     from lsp_server.documents import Range
-    from lsp_server.session import Request
     from tests.stand_ins.tgi_app import TgiScript
 
 NUM_SESSIONS = 1000

@@ -9,10 +9,11 @@ from fimble.engine import EngineInfo, Finish, FinishReason, Query, Token
 from fimble.events import Trigger
 from fimble.settings import CompletionSettings, EngineSettings, Settings
 from fimble.text import Position, PositionEncoding
+from lsp_server.asking import Client, Request
 from lsp_server.backend import Backend
 from lsp_server.documents import Documents, Range
 from lsp_server.recorder import Recorder
-from lsp_server.session import Client, Request, Session
+from lsp_server.session import Session
 from lsp_server.variants import Variants
 from tests.stand_ins.editor_sessions import Collected
 from tests.stand_ins.virtual_time import LoopClock, run_virtually
@@ -30,6 +31,8 @@ class SlowEngine:
 
     def __init__(self) -> None:
         self.tokens = ["done", "\n"]
+        self.drawn: list[list[str]] = []
+        """What it says where tokens are drawn, by seed; empty means as otherwise."""
         self.read_ms = 300.0
         self.token_ms = 20.0
         self.error: EngineOverloadedError | None = None
@@ -43,6 +46,8 @@ class SlowEngine:
         self.queries.append(query)
         is_whole = False
         tokens = list(self.tokens)
+        if query.seed is not None and self.drawn:
+            tokens = self.drawn[query.seed]
         try:
             await asyncio.sleep(self.read_ms / 1000)
             if self.error is not None:
@@ -67,7 +72,7 @@ class Editor:
         self.engine = SlowEngine()
         backend = Backend(EngineSettings(tgi_url="http://slow", failover=False))
         backend._engine = self.engine
-        settings = Settings(completion=CompletionSettings(**completion))
+        settings = Settings(completion=CompletionSettings(**{"num_candidates": 1, **completion}))
         self.outbox = Collected()
         documents = Documents(PositionEncoding.UTF32)
         self.session = Session(

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from fimble.events import Event, Outcome, Resolved, Retained, Undone
 from fimble.settings import CompletionSettings, EngineSettings, Settings
 from fimble.text import PositionEncoding
+from lsp_server.asking import Client
 from lsp_server.backend import Backend
 from lsp_server.documents import Documents
 from lsp_server.recorder import Recorder
-from lsp_server.session import Client, Session
+from lsp_server.session import Session
 from lsp_server.variants import Variants
 from tests.stand_ins.typist import Habits, Reports, Typist
 from tests.stand_ins.user_actions import ACTIONS, SITES, Scene, ScriptedEngine, Truth

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from fimble.events import Trigger
 from fimble.text import Position, units
+from lsp_server.asking import Request
 from lsp_server.documents import Range
-from lsp_server.session import Request
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
