@@ -77,13 +77,7 @@ def prefer(recipe: PreferenceRecipe, out: Path) -> Path:
     data_sha256 = card_digest(recipe.data)
     parent = find_parent(recipe.model, out / "parent")
     path = preferences_path(recipe, Split.TRAIN)
-    seen = read_rows(recipe, parent, Split.TRAIN)
-    held_out = read_rows(recipe, parent, Split.HELD_OUT)
-    if not (seen.rows and held_out.rows):
-        raise ConfigError(
-            f"{recipe.preferences} gives {len(seen.rows)} examples to train on and "
-            f"{len(held_out.rows)} held-out ones; both must be there"
-        )
+    seen, held_out = _both_sides(recipe, parent)
     digest = recipe_digest(recipe, data_sha256, sha256_of(path), parent.digest)
     if begin(out, digest):
         return out / "model"
@@ -126,6 +120,18 @@ def prefer(recipe: PreferenceRecipe, out: Path) -> Path:
         },
     )
     return out / "model"
+
+
+def _both_sides(recipe: PreferenceRecipe, parent: ParentModel) -> tuple[Rows, Rows]:
+    """Return what is learnt, and what is watched meanwhile."""
+    seen = read_rows(recipe, parent, Split.TRAIN)
+    held_out = read_rows(recipe, parent, Split.HELD_OUT)
+    if not (seen.rows and held_out.rows):
+        raise ConfigError(
+            f"{recipe.preferences} gives {len(seen.rows)} examples to train on and "
+            f"{len(held_out.rows)} held-out ones; both must be there"
+        )
+    return seen, held_out
 
 
 def preferences_path(recipe: PreferenceRecipe, split: Split) -> Path:

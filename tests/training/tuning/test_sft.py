@@ -63,7 +63,7 @@ def test_a_tuned_model_fills_held_out_middles_better(tuned: Path) -> None:
     lines = [json.loads(line) for line in (tuned / "log.jsonl").read_text().splitlines()]
     losses = [line["loss"] for line in lines if "loss" in line]
     assert losses[-1] < losses[0] * 0.8
-    assert (tuned / "checkpoints" / "checkpoint-10").is_dir()
+    assert len(list((tuned / "checkpoints").glob("checkpoint-*"))) == 1
 
 
 def test_a_tuned_model_is_a_folder_that_export_reads(tuned: Path, tiny_model: Path) -> None:
