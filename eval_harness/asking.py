@@ -6,7 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING, NamedTuple
 
 from eval_harness.problem import Extent, Kind
-from eval_harness.prompts import finish_answer, is_finished, prompt_parts
+from eval_harness.prompts import beginning_of, finish_answer, is_finished, prompt_parts
 from fimble.context import WindowBudget
 from fimble.engine import FinishReason, Query, Token
 from fimble.errors import PromptTooLongError, SentinelInTextError
@@ -54,10 +54,12 @@ def longest_answer_tokens(problem: Problem) -> int:
     return 512 if problem.kind is Kind.COMPLETE else 256
 
 
-def prompt_of(problem: Problem, info: EngineInfo, budget: WindowBudget) -> tuple[Part, ...]:
-    """Return a problem's prompt in the order that a model's family prefers."""
+def prompt_of(
+    problem: Problem, info: EngineInfo, budget: WindowBudget, *, begun: str = ""
+) -> tuple[Part, ...]:
+    """Return a problem's prompt in the order that a model's family prefers, see `prompt_parts`."""
     order = FORMATS[info.fim_format or "fimble"].orders[0]
-    return prompt_parts(problem, order=order, budget=budget)
+    return prompt_parts(problem, order=order, budget=budget, begun=begun)
 
 
 async def ask(
@@ -76,10 +78,12 @@ async def ask(
         EngineError: The engine failed.
     """
     share = 1.0
+    begun = beginning_of(problem) if info.takes_beginning else ""
     while True:
         budget = WindowBudget().scaled(share)
         query = Query(
-            parts=prompt_of(problem, info, budget),
+            parts=prompt_of(problem, info, budget, begun=begun),
+            beginning=begun,
             max_new_tokens=drawing.max_new_tokens or longest_answer_tokens(problem),
             temperature=drawing.temperature,
             seed=drawing.seed,

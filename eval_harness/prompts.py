@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from eval_harness.bodies import body_end, closed_body
 from eval_harness.problem import Extent, Kind
+from fimble.begun import begun_before
 from fimble.context import WindowBudget, window
 from fimble.engine import FinishReason
 from fimble.fim import FimOrder, document_header, infill_prompt
@@ -48,6 +49,7 @@ def prompt_parts(
     budget: WindowBudget | None = None,
     repository: str = "",
     snippets: Sequence[Snippet] = (),
+    begun: str = "",
 ) -> tuple[Part, ...]:
     """Return the prompt of a problem.
 
@@ -58,21 +60,29 @@ def prompt_parts(
             files get half of what goes before the cursor, on top.
         repository: Name of the project; empty leaves it out.
         snippets: Code of other files, the most important last; they follow the problem's own.
+        begun: From `beginning_of`, for an engine that takes a beginning: the prompt ends before it,
+            and a missing line is an empty one, as in an editor.
     """
     budget = budget or WindowBudget()
-    around = window(problem.prompt, problem.suffix, budget)
+    suffix = _site(problem).suffix if begun else problem.suffix
+    around = window(problem.prompt, suffix, budget)
     context = _within((*problem.context, *snippets), budget.prefix_bytes // 2)
     if problem.kind is Kind.COMPLETE:
         header = document_header(path=problem.path, repository=repository, snippets=context)
         return (*header, around.prefix)
     return infill_prompt(
-        prefix=around.prefix,
+        prefix=around.prefix.removesuffix(begun),
         suffix=around.suffix,
         order=order,
         path=problem.path,
         repository=repository,
         snippets=context,
     )
+
+
+def beginning_of(problem: Problem) -> str:
+    """Return what the answer to a hole begins with, for an engine that takes it: see `Query`."""
+    return begun_before(problem.prompt) if problem.kind is Kind.INFILL else ""
 
 
 def _within(snippets: Sequence[Snippet], limit_bytes: int) -> tuple[Snippet, ...]:

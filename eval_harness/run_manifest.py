@@ -27,6 +27,7 @@ _PROMPT_CODE = (
     "fimble.context",
     "fimble.stops",
     "fimble.blocks",
+    "fimble.begun",
     "fimble.nesting",
     "fimble.languages",
     "fimble.text",

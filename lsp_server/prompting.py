@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote, urlsplit
 
+from fimble.begun import begun_before
 from fimble.engine import Query
 from fimble.languages import by_lsp_id, by_path
 from fimble.stops import Site
@@ -21,11 +21,6 @@ if TYPE_CHECKING:
     from fimble.languages import Language
     from lsp_server.documents import Document, Place
 
-MAX_WORD_CHARS = 40
-_BEGUN = re.compile(
-    rf"(?:(?<=\S) |[^\w\s]|(?<!\w))\w{{1,{MAX_WORD_CHARS}}}\Z"
-    r"|(?:(?<=\S) |(?<![^\w\s]))[^\w\s]{1,4}\Z"
-)
 SITE_CHARS = 8192
 """Text on each side of the cursor that decides where a completion ends."""
 
@@ -96,7 +91,8 @@ def query_for(
     """Return the query for a spot, in the order that the model family serves.
 
     An engine that `takes_beginning` is asked from the start of the word or the signs that the
-    cursor stands in or behind: the prompt stays the same while they are written.
+    cursor stands in or behind, or from the end of the line before: the prompt stays the same while
+    they are written.
     """
     begun = begun_before(around.prefix) if takes_beginning else ""
     parts = fim_format.prompt(
@@ -106,17 +102,6 @@ def query_for(
         snippets=snippets,
     )
     return Query(parts=parts, beginning=begun, max_new_tokens=max_new_tokens)
-
-
-def begun_before(prefix: str) -> str:
-    """Return what a text ends with that may be the start of a longer token.
-
-    A token is a word with the blank or the sign before it, or a few signs with the blank before
-    them. A blank of an indentation is none of the word's. Longer words than `MAX_WORD_CHARS` are
-    data.
-    """
-    found = _BEGUN.search(prefix, max(0, len(prefix) - MAX_WORD_CHARS - 2))
-    return found.group() if found else ""
 
 
 def language_of(document: Document) -> Language | None:

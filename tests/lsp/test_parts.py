@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fimble.begun import begun_before
 from fimble.context import WindowBudget, window
 from fimble.engine import Query
 from fimble.fim import FORMATS, Mark
@@ -17,7 +18,7 @@ from lsp_server.backend import Answerer
 from lsp_server.cache import BEFORE_CHARS, AnswerCache, Answered, Around
 from lsp_server.documents import Document, Place, Range
 from lsp_server.logs import without_code
-from lsp_server.prompting import begun_before, language_of, project_path, query_for, spot_at
+from lsp_server.prompting import language_of, project_path, query_for, spot_at
 from lsp_server.trail import Between, Step, Trail, is_typed
 
 UTF32 = PositionEncoding.UTF32
@@ -193,6 +194,9 @@ def test_a_librarys_record_loses_its_arguments_and_its_exceptions_message() -> N
         ("# " + "-" * 9, ""),
         ("f(a, b)  ", ""),
         ("a  b", "b"),
+        ("def f():\n", "\n"),
+        ("def f():\n\n", "\n"),
+        ("def f():\n    ", ""),
         ("🙂 naïve", " naïve"),
         ("x = ", ""),
         ("x.", "."),

@@ -7,7 +7,13 @@ from dataclasses import replace
 import pytest
 
 from eval_harness.problem import Extent, Kind, Problem
-from eval_harness.prompts import Answer, finish_answer, is_finished, prompt_parts
+from eval_harness.prompts import (
+    Answer,
+    beginning_of,
+    finish_answer,
+    is_finished,
+    prompt_parts,
+)
 from fimble.context import WindowBudget
 from fimble.engine import FinishReason
 from fimble.fim import FimOrder, Mark, Snippet
@@ -48,6 +54,17 @@ def test_an_infilling_prompt_has_the_order_that_is_asked_for() -> None:
     assert psm == (Mark.PREFIX, "a = ", Mark.SUFFIX, "\nb\n", Mark.MIDDLE)
     spm = prompt_parts(problem)
     assert spm == (Mark.SUFFIX, "\nb\n", Mark.PREFIX, "a = ", Mark.MIDDLE)
+
+
+def test_a_missing_line_is_an_empty_one_for_an_engine_that_takes_beginnings() -> None:
+    problem = infill("a = 1\n", "b\n", Extent.LINE)
+    assert prompt_parts(problem) == (Mark.SUFFIX, "b\n", Mark.PREFIX, "a = 1\n", Mark.MIDDLE)
+    begun = beginning_of(problem)
+    assert begun == "\n"
+    assert prompt_parts(problem, begun=begun) == (
+        *(Mark.SUFFIX, "\nb\n", Mark.PREFIX, "a = 1", Mark.MIDDLE),
+    )
+    assert beginning_of(complete("python", "a = 1\n")) == ""
 
 
 def test_repository_path_and_snippets_come_first() -> None:
