@@ -18,7 +18,7 @@ import platformdirs
 
 from fimble.errors import ModelFolderError
 
-SHIPPED_MODEL = "fimble-30m"
+SHIPPED_MODEL = "fimble-60m"
 
 
 def data_dir() -> Path:

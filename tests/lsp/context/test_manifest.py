@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize("context", [(), (SNIPPETS,)])
 async def test_the_server_hears_what_the_manifest_says(context: tuple[str, ...]) -> None:
     shipped = load_manifest(model_dir(SHIPPED_MODEL), verify=False)
-    assert shipped.context == ()
+    assert shipped.context == (SNIPPETS,)
     manifest = dataclasses.replace(shipped, context=context)
     assert manifest.digest == shipped.digest
     body = json.loads(
