@@ -1,11 +1,11 @@
 """What completing a word from its start is worth: cursors within words of real files.
 
 The rest of a line is taken out behind the first letters of a word (or, with `--signs`, behind a
-bracket, dot or operator), and asked for twice: with a prompt that ends there, and with one that
-ends before the word or sign and an answer that must begin with it
-(`lsp_server/engines/beginning.py`). Right is what stood there.
+bracket, dot or operator; with `--lines`, from its very start), and asked for twice: with a prompt
+that ends there, and with one that ends before the word, sign or line end and an answer that must
+begin with it (`lsp_server/engines/beginning.py`). Right is what stood there.
 
-    python -m bench.word_starts [--signs] [--model DIR] [--per-file N] [--seed N]
+    python -m bench.word_starts [--signs | --lines] [--model DIR] [--per-file N] [--seed N]
 
 The files are those of the demo, which no model of ours has seen. Only counts are reported: they do
 not depend on the machine.
@@ -37,6 +37,7 @@ LETTERS = (1, 4)
 """Fewest and most letters of the word that are written already."""
 _WORD = re.compile(r"[A-Za-z_]\w{4,}")
 _SIGN = re.compile(r"[^\w\s](?=[^\n])")
+_LINE = re.compile(r"^(?=[^\n]*\S[^\n]{8})", re.MULTILINE)
 _REST_OF_WORD = re.compile(r"\w*")
 
 
@@ -47,19 +48,19 @@ class Right(NamedTuple):
     word: bool
 
 
-def cursors(source: SourceFile, rng: random.Random, count: int, *, signs: bool) -> list[int]:
-    """Return places in code: within words, or behind signs."""
+def cursors(source: SourceFile, rng: random.Random, count: int, *, at: str) -> list[int]:
+    """Return places in code: within words, behind signs, or at the start of lines."""
     places: list[int] = []
-    for found in (_SIGN if signs else _WORD).finditer(source.text):
+    for found in {"words": _WORD, "signs": _SIGN, "lines": _LINE}[at].finditer(source.text):
         start = source.text.rfind("\n", 0, found.start()) + 1
         line = source.text[start : source.text.find("\n", found.start())]
         if not line.isascii() or line.strip().startswith(("#", "//", "*", "/*", '"')):
             continue
-        letters = (
-            rng.randint(LETTERS[0], min(LETTERS[1], len(found.group()) - 2)) if not signs else 1
-        )
-        if not signs or line[: found.start() - start].strip():
+        if at == "words":
+            letters = rng.randint(LETTERS[0], min(LETTERS[1], len(found.group()) - 2))
             places.append(found.start() + letters)
+        elif at == "lines" or line[: found.start() - start].strip():
+            places.append(found.end())
     return rng.sample(places, min(count, len(places)))
 
 
@@ -95,7 +96,10 @@ def main() -> None:
     """Print how often each way is right, and where they differ."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--model", help="model folder or name of a shipped model")
-    parser.add_argument("--signs", action="store_true", help="cursors behind signs")
+    kinds = parser.add_mutually_exclusive_group()
+    for kind in ("signs", "lines"):
+        kinds.add_argument(f"--{kind}", action="store_const", dest="at", const=kind)
+    parser.set_defaults(at="words")
     parser.add_argument("--per-file", type=int, default=40)
     parser.add_argument("--seed", type=int, default=7)
     arguments = parser.parse_args()
@@ -106,7 +110,7 @@ def main() -> None:
     rng = random.Random(arguments.seed)
     pairs: list[tuple[Right, Right]] = []
     for source in read_sources():
-        for place in cursors(source, rng, arguments.per_file, signs=arguments.signs):
+        for place in cursors(source, rng, arguments.per_file, at=arguments.at):
             true = source.text[place : source.text.find("\n", place)].rstrip()
             both = [
                 answer(engine, query_at(source, place, takes_beginning=takes))
