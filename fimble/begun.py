@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 
-MAX_WORD_CHARS = 40
-_BEGUN = re.compile(
-    rf"(?:(?<=\S) |[^\w\s]|(?<!\w))\w{{1,{MAX_WORD_CHARS}}}\Z"
+MAX_CHARS = 40
+_RUN = re.compile(rf"(?:(?<=\S) |(?<!\S))\S{{1,{MAX_CHARS}}}\Z")
+_WORD = re.compile(
+    rf"(?:(?<=\S) |[^\w\s]|(?<!\w))\w{{1,{MAX_CHARS}}}\Z"
     r"|(?:(?<=\S) |(?<![^\w\s]))[^\w\s]{1,4}\Z"
 )
 
@@ -19,12 +20,14 @@ _BEGUN = re.compile(
 def begun_before(prefix: str) -> str:
     """Return what a text ends with that may be the start of a longer token.
 
-    A token is a word with the blank or the sign before it, or a few signs with the blank before
-    them. A blank of an indentation is none of the word's. Longer words than `MAX_WORD_CHARS` are
-    data. At the start of a line it is the line end before: what is missing there begins with an
-    indentation, and middles that begin with a line end are those that have one.
+    That is what stands there without a blank, with the blank before it: tokens that hold several
+    words may hold `fs.readFileSync(` whole. Of more than `MAX_CHARS` characters it is the last word
+    with the sign before it, or the last few signs. A blank of an indentation belongs to none. At
+    the start of a line it is the line end before: what is missing there begins with an indentation,
+    and middles that begin with a line end are those that have one.
     """
     if prefix.endswith("\n"):
         return "\n"
-    found = _BEGUN.search(prefix, max(0, len(prefix) - MAX_WORD_CHARS - 2))
+    start = max(0, len(prefix) - MAX_CHARS - 2)
+    found = _RUN.search(prefix, start) or _WORD.search(prefix, start)
     return found.group() if found else ""

@@ -185,13 +185,13 @@ def test_a_librarys_record_loses_its_arguments_and_its_exceptions_message() -> N
         ("x = ret", " ret"),
         ("    ret", "ret"),
         ("\nret", "ret"),
-        ("f(a, self.val", ".val"),
-        ("f(a, self.", "."),
-        ("f(", "("),
-        ("def f():", "():"),
+        ("f(a, self.val", " self.val"),
+        ("f(a, self.", " self."),
+        ("f(", "f("),
+        ("def f():", " f():"),
         ("a ==", " =="),
         ("a\n    [", "["),
-        ("# " + "-" * 9, ""),
+        ("# " + "-" * 9, " " + "-" * 9),
         ("f(a, b)  ", ""),
         ("a  b", "b"),
         ("def f():\n", "\n"),
@@ -199,14 +199,16 @@ def test_a_librarys_record_loses_its_arguments_and_its_exceptions_message() -> N
         ("def f():\n    ", ""),
         ("🙂 naïve", " naïve"),
         ("x = ", ""),
-        ("x.", "."),
+        ("x.", "x."),
         ("", ""),
         (f"= {'x' * 40}", f" {'x' * 40}"),
         (f"= {'x' * 41}", ""),
+        (f"= {'x' * 41}.y", ".y"),
+        (f"= {'x' * 41}();", "();"),
         ("x" * 100_000, ""),
     ],
 )
-def test_what_is_begun_before_the_cursor_has_the_blank_or_sign_that_its_token_has(
+def test_what_is_begun_before_the_cursor_is_what_stands_there_without_a_blank(
     prefix: str, begun: str
 ) -> None:
     assert begun_before(prefix) == begun
