@@ -121,3 +121,27 @@ def _converted_scalar(value: object, hint: type, *, where: str) -> object:
 
 def _wrong_type(value: object, expected: str, where: str) -> ConfigError:
     return ConfigError(f"{where} is {value!r} ({type(value).__name__}); it must be {expected}")
+
+
+def check_shares(settings: object, names: tuple[str, ...]) -> None:
+    """Refuse shares outside 0..1; called by a class's `__post_init__`.
+
+    Raises:
+        ConfigError: One of the fields in `names` lies outside.
+    """
+    for name in names:
+        value = getattr(settings, name)
+        if not 0 <= value <= 1:
+            raise ConfigError(f"{name} is {value}; it must lie in 0..1")
+
+
+def check_positive(settings: object, names: tuple[str, ...]) -> None:
+    """Refuse numbers that are not above 0, likewise.
+
+    Raises:
+        ConfigError: One of the fields in `names` is not.
+    """
+    for name in names:
+        value = getattr(settings, name)
+        if value <= 0:
+            raise ConfigError(f"{name} is {value}; it must be above 0")

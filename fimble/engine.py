@@ -30,8 +30,8 @@ class Query:
     parts: tuple[Part, ...]
     """The prompt, see `fimble.fim.infill_prompt`."""
     beginning: str = ""
-    """What the answer begins with, for engines that say `EngineInfo.takes_beginning`: the word that
-    the cursor stands in. The stream holds what comes behind it."""
+    """What the answer begins with, for engines that say `EngineInfo.takes_beginning`: what stands
+    before the cursor, see `fimble.begun`. The stream holds what comes behind it."""
     max_new_tokens: int = 64
     temperature: float = 0.0
     """0 is greedy; above, samples are drawn with `seed`."""

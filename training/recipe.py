@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from fimble.config import check_shares
 from fimble.context import SNIPPET_BYTES
 from fimble.errors import ConfigError
 
@@ -101,19 +102,19 @@ class ExampleConfig:
     spans: SpanMix = field(default_factory=SpanMix)
 
     def __post_init__(self) -> None:
-        for name in (
-            "fim_rate",
-            "spm_share",
-            "header_rate",
-            "repository_rate",
-            "empty_suffix_rate",
-            "empty_prefix_rate",
-            "window_rate",
-            "snippet_rate",
-        ):
-            value = getattr(self, name)
-            if not 0 <= value <= 1:
-                raise ConfigError(f"{name} is {value}; it must lie in 0..1")
+        check_shares(
+            self,
+            (
+                "fim_rate",
+                "spm_share",
+                "header_rate",
+                "repository_rate",
+                "empty_suffix_rate",
+                "empty_prefix_rate",
+                "window_rate",
+                "snippet_rate",
+            ),
+        )
         if not self.chunk_bytes or min(self.chunk_bytes) < 64:
             raise ConfigError(f"chunk_bytes is {self.chunk_bytes}; sizes must be 64 or more")
         if self.snippet_bytes < 0:

@@ -1,8 +1,7 @@
-"""Text that an answer must begin with: the word that the cursor stands in.
+"""Text that an answer must begin with: what stands before the cursor, see `fimble.begun`.
 
-A prompt that ends within a word ends within what would be one token, a place that a model has
-seldom seen. So the prompt ends before the word, and the first tokens are chosen among those that
-spell it; the last of them may reach over its end. What comes behind it is the answer.
+The prompt ends before it, and the first tokens are chosen among those that spell it; the last of
+them may reach over its end. What comes behind it is the answer.
 
 Source: token healing, github.com/guidance-ai/guidance, notebooks/art_of_prompt_design.
 """

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from fimble.config import read_toml
+from fimble.config import check_shares, read_toml
 from fimble.errors import ConfigError
 from fimble.languages import by_name
 from training.corpus.filters import LineLimits
@@ -167,8 +167,7 @@ class Recipe:
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z0-9-]+", self.name):
             raise ConfigError(f"name is {self.name!r}; allowed are a-z, 0-9 and hyphens")
-        if not 0 <= self.validation_rate <= 1:
-            raise ConfigError(f"validation_rate is {self.validation_rate}; it must lie in 0..1")
+        check_shares(self, ("validation_rate",))
         if not self.sources:
             raise ConfigError("sources is empty; name at least one package or directory")
         if twice := repeated_keys(self.sources):

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from fimble.config import check_positive, check_shares
 from fimble.context import SNIPPET_BYTES
 from fimble.errors import ConfigError
 from fimble.fim import FIMBLE, FORMATS
@@ -29,22 +30,6 @@ class Objective(StrEnum):
     """Pairs of texts."""
     KTO = "kto"
     """Single texts, wanted or not."""
-
-
-def check_shares(settings: object, names: tuple[str, ...]) -> None:
-    """Refuse shares outside 0..1."""
-    for name in names:
-        value = getattr(settings, name)
-        if not 0 <= value <= 1:
-            raise ConfigError(f"{name} is {value}; it must lie in 0..1")
-
-
-def check_positive(settings: object, names: tuple[str, ...]) -> None:
-    """Refuse numbers that are not above 0."""
-    for name in names:
-        value = getattr(settings, name)
-        if value <= 0:
-            raise ConfigError(f"{name} is {value}; it must be above 0")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fimble.config import check_shares
 from fimble.errors import ConfigError
 from fimble.fim import SPECIAL_TOKENS
 from training.vocabulary.learn import Unit
@@ -32,8 +33,7 @@ class SampleConfig:
     def __post_init__(self) -> None:
         if self.num_bytes < 1:
             raise ConfigError(f"num_bytes is {self.num_bytes}; it must be 1 or more")
-        if not 0 <= self.language_exponent <= 1:
-            raise ConfigError(f"language_exponent is {self.language_exponent}; it must lie in 0..1")
+        check_shares(self, ("language_exponent",))
         for language, weight in self.weights.items():
             if not 0 < weight < float("inf"):
                 raise ConfigError(f"weights.{language} is {weight}; it must be above 0")
