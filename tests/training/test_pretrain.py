@@ -62,10 +62,10 @@ SHAPE = ModelShape(
 
 @pytest.fixture(scope="module")
 def recipe(tokenizer_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A recipe whose thirteenth step meets a document that no model can learn."""
+    """A recipe whose seventeenth step meets a document that no model can learn."""
     folder = tmp_path_factory.mktemp("poisoned")
     corpus = easy_corpus(folder / "corpus", is_poisoned=True)
-    return write_recipe(folder / "toy.toml", corpus, tokenizer_path, steps=22, top="seed = 2")
+    return write_recipe(folder / "toy.toml", corpus, tokenizer_path, steps=22, top="seed = 8")
 
 
 @pytest.fixture(scope="module")
@@ -99,17 +99,17 @@ def test_a_killed_run_resumes_to_the_very_same_weights_losses_and_records(
 
 def test_a_poisoned_step_is_undone_named_and_left_out(whole: Path) -> None:
     (spike,) = lines_of(whole / "spikes.jsonl")
-    assert (spike["first_step"], spike["last_step"], spike["went_back_to"]) == (13, 13, 8)
+    assert (spike["first_step"], spike["last_step"], spike["went_back_to"]) == (17, 17, 12)
     left_out = {each["step"]: {d["path"] for d in each["documents"]} for each in spike["left_out"]}
-    assert sorted(left_out) == [12, 13]
-    assert POISON not in left_out[12]
-    assert POISON in left_out[13]
+    assert sorted(left_out) == [16, 17]
+    assert POISON not in left_out[16]
+    assert POISON in left_out[17]
     seen = [documents_of_step(whole, step) for step in range(1, 23)]
     assert not any(document["path"] == POISON for step in seen for document in step.documents)
     assert [step for step, _ in losses(whole)] == list(range(1, 23))
     assert losses(whole)[-1][1] < losses(whole)[0][1] / 3
     starts = [each.row for each in seen]
-    assert starts == [4 * n for n in range(11)] + [4 * n for n in range(13, 24)]
+    assert starts == [4 * n for n in range(15)] + [4 * n for n in range(17, 24)]
 
 
 @pytest.mark.slow

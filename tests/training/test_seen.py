@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def run(tokenizer_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of nine steps, over three epochs."""
     folder = tmp_path_factory.mktemp("seen")
-    corpus = easy_corpus(folder / "corpus", num_documents=20)
+    corpus = easy_corpus(folder / "corpus", num_documents=16)
     recipe = write_recipe(folder / "toy.toml", corpus, tokenizer_path, steps=9)
     pretrain(read_toml(PretrainRecipe, recipe), folder / "run")
     return folder / "run"

@@ -54,8 +54,8 @@ bytes_per_language = 1000
 cases_per_language = 2
 completions_per_language = 0
 [guard]
-window_steps = 8
-sigmas = 2.0
+window_steps = 6
+sigmas = 4.0
 patience_steps = 1
 skip_before_steps = 1
 snapshot_steps = 4
@@ -105,7 +105,7 @@ def easy_corpus(folder: Path, *, num_documents: int = 120, is_poisoned: bool = F
         for n in range(num_documents)
     }
     if is_poisoned:
-        letters = random.Random(5).choices("qxzjkvwQXZJKVW%&~^#$", k=80)
+        letters = random.Random(5).choices("qxzjkvwQXZJKVW%&~^#$", k=110)
         documents[POISON] = "".join(letters)
     return write_corpus(folder, documents, held_out=documents["module_3.py"])
 
