@@ -19,9 +19,10 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.demo.engine import end_engine, wait_for_engine
-from bench.demo.sources import places_in, read_sources
-from bench.demo.typist import right_part
+from bench.demo.sources import read_sources
+from eval_harness.sessions.engine import end_engine, wait_for_engine
+from eval_harness.sessions.person import right_part
+from eval_harness.sessions.places import places_in
 from fimble.paths import model_dir
 from tests.stand_ins.lsp_client import LspClient, events_in, start_client
 
@@ -43,7 +44,7 @@ async def judge(client: LspClient, num_places: int, rng: random.Random) -> list[
     sources = read_sources()
     for number in range(num_places):
         source = sources[number % len(sources)]
-        place = rng.choice(places_in(source, rng))
+        place = rng.choice(places_in(source.text, source.language, rng))
         written = place.text[: rng.randrange(len(place.text))] if number % 2 else ""
         lines = source.text.split("\n")
         end = place.line + place.text.count("\n")

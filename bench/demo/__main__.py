@@ -20,15 +20,17 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench.demo.engine import end_engine, wait_for_engine
 from bench.demo.results import show_acceptance, show_latencies
 from bench.demo.screen import Screen
-from bench.demo.sources import places_in, read_sources
-from bench.demo.typist import Pace, Tally, Typist
+from bench.demo.sources import read_sources
+from bench.demo.window import Window
+from eval_harness.sessions.client import LspClient, start_client
+from eval_harness.sessions.engine import end_engine, wait_for_engine
+from eval_harness.sessions.person import Pace, Tally, Typist
+from eval_harness.sessions.places import places_in
 from fimble.errors import FimbleError, InputError
 from fimble.manifest import load_manifest
 from fimble.paths import model_dir
-from tests.stand_ins.lsp_client import LspClient, start_client
 
 IDLE_EXIT_S = 60
 """If this process is killed, the engine it started ends by itself."""
@@ -67,10 +69,12 @@ async def _type_in_all(
         rng = random.Random(f"{seed} {source.path.name}")
         uri = source.path.as_uri()
         client.open(source.text, uri=uri, language=source.language.lsp_ids[0])
-        for place in places_in(source, rng)[:num_places]:
+        for place in places_in(source.text, source.language, rng)[:num_places]:
             screen.title(source, place.line)
-            typist = Typist(client, source, place, screen=screen, tally=tally, pace=pace)
+            window = Window(screen, source.text, place)
+            typist = Typist(client, uri, place, tally=tally, pace=pace, watcher=window)
             await typist.write(rng)
+            window.leave()
         client.notify("textDocument/didClose", {"textDocument": {"uri": uri}})
 
 

@@ -8,13 +8,13 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from bench.demo.typist import Kind
+from eval_harness.sessions.person import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from bench.demo.screen import Screen
-    from bench.demo.typist import Tally
+    from eval_harness.sessions.person import Tally
 
 BY_LANGUAGE = """\
 select coalesce(metrics.language, 'all') as language,

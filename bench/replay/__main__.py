@@ -24,10 +24,10 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.demo.engine import end_engine, wait_for_engine
 from bench.replay.players import LlamaStyle, OurEditor, replay
 from bench.replay.sample import Replayed, work_so_far
 from bench.replay.traces import traces_of_releases, traces_of_repository
+from eval_harness.sessions.engine import end_engine, wait_for_engine
 from fimble.errors import FimbleError
 from fimble.manifest import load_manifest
 from fimble.paths import model_dir

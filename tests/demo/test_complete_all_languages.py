@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bench.demo.engine import end_engine
-from bench.demo.sources import SourceFile, places_in, read_sources, without
+from bench.demo.sources import SourceFile, read_sources
+from eval_harness.sessions.engine import end_engine
+from eval_harness.sessions.places import places_in, without
 from fimble.errors import ModelFolderError
 from fimble.manifest import load_manifest
 from fimble.paths import model_dir
@@ -52,7 +53,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
 def test_an_answer_has_every_field_with_its_type(
     source: SourceFile, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    place = places_in(source, random.Random(source.path.name))[0]
+    place = places_in(source.text, source.language, random.Random(source.path.name))[0]
     file = tmp_path / source.path.name
     file.write_text(without(source.text, place), encoding="utf-8")
     cursor = f"{file}:{place.line + 1}:{place.column + 1}"

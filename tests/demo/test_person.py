@@ -7,7 +7,7 @@ import io
 import pytest
 
 from bench.demo.screen import Screen, Span, View
-from bench.demo.typist import right_part
+from eval_harness.sessions.person import right_part
 
 VIEW = View(["above"], [Span("ab"), Span("cd", is_taken=True)], "ef\n\tg", ["below"], "7 ms")
 

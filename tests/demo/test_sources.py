@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.demo.sources import Place, SourceFile, places_in, read_sources, without
+from bench.demo.sources import SourceFile, read_sources
+from eval_harness.sessions.places import Place, places_in, without
 from fimble.languages import by_name
 
 ROOT = Path(__file__).parents[2]
@@ -53,8 +54,8 @@ def test_no_corpus_recipe_takes_a_project_of_these_files(recipe: Path) -> None:
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.path.name)
 @pytest.mark.parametrize("seed", range(5))
 def test_what_is_taken_out_can_be_written_again(source: SourceFile, seed: int) -> None:
-    places = places_in(source, random.Random(seed))
-    assert places == places_in(source, random.Random(seed))
+    places = places_in(source.text, source.language, random.Random(seed))
+    assert places == places_in(source.text, source.language, random.Random(seed))
     for place in places:
         shorter = without(source.text, place)
         lines = shorter.split("\n")
@@ -81,7 +82,7 @@ def test_a_place_is_a_body_and_a_rest_of_a_line_elsewhere() -> None:
     source = SourceFile("p", "1", "MIT", Path("p.py"), PYTHON, text)
     body = "across, up = vector(first, second)\n"
     body += "    return hypotenuse(across, up)"
-    assert places_in(source, random.Random(0)) == [
+    assert places_in(source.text, source.language, random.Random(0)) == [
         Place(10, 11, "width * height"),
         Place(12, 4, body),
     ]

@@ -13,17 +13,13 @@ import re
 import time
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-from bench.demo.screen import CONTEXT_LINES, Span, View
-from bench.demo.sources import without
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     import random
 
-    from bench.demo.screen import Screen
-    from bench.demo.sources import Place, SourceFile
-    from tests.stand_ins.lsp_client import LspClient
+    from eval_harness.sessions.client import LspClient
+    from eval_harness.sessions.places import Place
 
 MIN_TAKEN_CHARS = 3
 """Nobody presses a key to save fewer."""
@@ -91,35 +87,65 @@ class Ghost(NamedTuple):
     completion_id: str = ""
 
 
+class Watcher(Protocol):
+    """Looks over the person's shoulder."""
+
+    def wrote(self, text: str, *, is_taken: bool) -> None:
+        """Hear what came into the file, typed or taken."""
+
+    def saw(self, ghost: Ghost, status: str | None) -> None:
+        """Hear what stands behind the cursor, and what is to be said about it if that changes."""
+
+    def judged(self, verdict: str) -> None:
+        """Hear what the person thinks of what stands there."""
+
+
+class Unwatched:
+    """Nobody looks."""
+
+    def wrote(self, text: str, *, is_taken: bool) -> None:
+        """Nobody hears it."""
+
+    def saw(self, ghost: Ghost, status: str | None) -> None:
+        """Nobody hears it."""
+
+    def judged(self, verdict: str) -> None:
+        """Nobody hears it."""
+
+
 class Typist:
     """Types at one place of one file; the editor side of a session."""
 
     def __init__(
         self,
         client: LspClient,
-        source: SourceFile,
+        uri: str,
         place: Place,
         *,
-        screen: Screen,
         tally: Tally,
         pace: Pace,
+        watcher: Watcher | None = None,
     ) -> None:
+        """Sit down; the file is open in the editor, with the code still at its place.
+
+        Args:
+            client: The editor.
+            uri: Of the file.
+            place: What is typed again.
+            tally: What happens is counted here.
+            pace: How fast the person is.
+            watcher: Hears what happens.
+        """
         self._client = client
-        self._screen = screen
+        self._uri = uri
+        self._place = place
         self._tally = tally
         self._pace = pace
-        self._place = place
-        self._uri = source.path.as_uri()
+        self._watcher = watcher or Unwatched()
         self._done = ""
-        self._spans: list[Span] = []
         self._ghost = Ghost()
         self._drawn_ids: set[str] = set()
         self._judged_ids: set[str] = set()
-        self._status = ""
-        lines = without(source.text, place).split("\n")
-        self._head = lines[place.line][: place.column]
-        self._above = lines[max(0, place.line - CONTEXT_LINES) : place.line]
-        self._below = lines[place.line + 1 : place.line + 1 + CONTEXT_LINES]
 
     async def write(self, rng: random.Random) -> None:
         """Take the text out of the file, and write it again."""
@@ -142,7 +168,6 @@ class Typist:
             else:
                 await self._ask(Kind.TYPING, limit_s=gap_s, gap_s=gap_s)
         self._ghost = Ghost()
-        self._screen.draw(self._view()._replace(is_done=True))
 
     @property
     def _left(self) -> str:
@@ -158,7 +183,7 @@ class Typist:
         """Send one key; what is typed along leaves the rest of the suggestion on screen."""
         self._client.type(self._cursor, key, uri=self._uri)
         self._tally.num_keys += 1
-        self._wrote(Span(key))
+        self._wrote(key, is_taken=False)
         text, completion_id = self._ghost
         self._show(Ghost(text[len(key) :], completion_id) if text.startswith(key) else Ghost())
 
@@ -173,7 +198,7 @@ class Typist:
             verdict = "rejected" if not taken else "accepted"
             if taken and taken != ghost.text:
                 verdict = f"accepted in part: {len(taken)} of {len(ghost.text)} characters"
-            self._screen.judged(self._view(), verdict)
+            self._watcher.judged(verdict)
             if not taken:
                 self._show(ghost, verdict)
                 return
@@ -185,7 +210,7 @@ class Typist:
     async def _take(self, ghost: Ghost, taken: str, verdict: str) -> None:
         """Insert a suggestion or its first part, as editors do."""
         self._client.type(self._cursor, taken, uri=self._uri)
-        self._wrote(Span(taken, is_taken=True))
+        self._wrote(taken, is_taken=True)
         self._tally.num_taken_chars += len(taken)
         if taken == ghost.text:
             self._tally.num_taken += 1
@@ -216,9 +241,9 @@ class Typist:
         left_s = gap_s - (time.perf_counter() - started_s)
         await asyncio.sleep(max(0.0, left_s))
 
-    def _wrote(self, span: Span) -> None:
-        self._done += span.text
-        self._spans.append(span)
+    def _wrote(self, text: str, *, is_taken: bool) -> None:
+        self._done += text
+        self._watcher.wrote(text, is_taken=is_taken)
 
     def _show(self, ghost: Ghost, status: str | None = None) -> None:
         """Draw, and count what is drawn for the first time."""
@@ -226,12 +251,7 @@ class Typist:
             self._drawn_ids.add(ghost.completion_id)
             self._tally.num_drawn += 1
         self._ghost = ghost
-        self._status = self._status if status is None else status
-        self._screen.draw(self._view())
-
-    def _view(self) -> View:
-        written = [Span(self._head), *self._spans]
-        return View(self._above, written, self._ghost.text, self._below, self._status)
+        self._watcher.saw(ghost, status)
 
 
 def right_part(suggested: str, true: str) -> str:

@@ -1,0 +1,1 @@
+"""Editor sessions without people: someone types code that is known, and takes what is right."""
