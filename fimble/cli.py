@@ -51,11 +51,15 @@ VERBS: dict[str, Verb] = {
     "lsp": Verb("lsp_server.command", "run the language server on standard input and output"),
     "serve": Verb("lsp_server.serving.command", "run the embedded engine behind TGI's HTTP API"),
     "ship": Verb("lsp_server.shipping.command", "send recorded segments to the collector"),
+    "rollout": Verb("lsp_server.rollouts.command", "sign and explain which model users get"),
     "complete": Verb("lsp_server.complete", "print one completion at FILE:LINE:COLUMN"),
     "corpus": Verb("training.corpus.command", "turn sources into a clean corpus", "corpus"),
     "vocab": Verb("training.vocabulary.command", "train and measure vocabularies", "train"),
     "train": Verb("training.command", "train a model from a recipe", "train"),
     "tune": Verb("training.tuning.command", "tune a model: data, learning, gates", "train"),
+    "loop": Verb(
+        "training.loop.command", "run all stages, from sources to what people take", "train"
+    ),
     "export": Verb("training.export.command", "write a model in a release format", "train"),
     "eval": Verb("eval_harness.command", "measure a model", "eval"),
     "telemetry": Verb("telemetry.command", "merge, query and inspect recorded events", "analyst"),

@@ -47,6 +47,11 @@ def experiments_dir() -> Path:
     return _place("FIMBLE_EXPERIMENTS_DIR", config_file().parent / "experiments")
 
 
+def rollout_file(configured: str = "") -> Path:
+    """Return the path of the signed rules of `fimble.rollout`; the file need not exist."""
+    return Path(configured).expanduser() if configured else config_file().parent / "rollout.toml"
+
+
 def spool_dir() -> Path:
     """Return the folder where editor sessions append their events."""
     return data_dir() / "spool"

@@ -250,6 +250,22 @@ class ContextSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutSettings:
+    """Signed rules that say which model a user gets; only `fimble.toml` can set these."""
+
+    keys: tuple[str, ...] = ()
+    """Public keys that may sign rules, as `fimble rollout key` prints them; none: no rules."""
+    file: str = ""
+    """The rules; empty means `rollout.toml` beside `fimble.toml`."""
+    check_every_s: int = 5
+    """Sessions look for other rules so often, 1 to 3600 s."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.check_every_s <= 3600:
+            raise ConfigError(f"check_every_s is {self.check_every_s}; it must be 1 to 3600")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EvalSettings:
     """Where benchmarks lie."""
 
@@ -265,6 +281,7 @@ class Settings:
     completion: CompletionSettings = field(default_factory=CompletionSettings)
     context: ContextSettings = field(default_factory=ContextSettings)
     telemetry: TelemetrySettings = field(default_factory=TelemetrySettings)
+    rollout: RolloutSettings = field(default_factory=RolloutSettings)
     eval: EvalSettings = field(default_factory=EvalSettings)
 
 
@@ -302,9 +319,12 @@ def with_client_options(
 
     Raises:
         ConfigError: The editor sent an unknown key or a wrong value, or would record more than the
-            user's own file allows: what an editor sends may come from a workspace.
+            user's own file allows, or would trust other rules: what an editor sends may come from
+            a workspace.
     """
     overlaid = _overlaid(settings, options, where=where)
+    if overlaid.rollout != settings.rollout:
+        raise ConfigError(f"{where}: rollout can be set in fimble.toml only")
     allowed, wanted = settings.telemetry.level, overlaid.telemetry.level
     guarded = allowed is TelemetryLevel.OFF or wanted is TelemetryLevel.CONTENT
     if guarded and wanted not in {allowed, TelemetryLevel.OFF}:

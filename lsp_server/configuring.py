@@ -75,17 +75,21 @@ def first_configuration(params: types.InitializeParams, messages: list[str]) -> 
 def make_variants(ls: FimbleServer, settings: Settings, user_id: str) -> Variants:
     """Return what answers requests; experiments only where it can be said whose results they are.
 
+    A rule of a rollout lies over the settings, and the arm of an experiment over that.
+
     Args:
         ls: The server; its user is told of experiments that cannot run.
         settings: Of the user.
         user_id: Pseudonym of the user; may be empty.
     """
+    settings = ls.rollout.applied(settings)
     return Variants(
         settings,
         Backend(settings.engine),
         clock=ls.clock,
         user_id=user_id,
         experiments=usable(experiments_dir(), settings, ls.messages) if user_id else (),
+        rollout=ls.rollout.assignment,
     )
 
 
@@ -148,6 +152,25 @@ async def take(ls: FimbleServer, table: Mapping[str, object] | None) -> None:
         ls.show_error(message)
     ls.messages.clear()
     _log.info("settings changed")
+
+
+async def follow_rollout(ls: FimbleServer) -> None:
+    """Go on with the model of other rules as soon as there are any; tell what is wrong with them.
+
+    Args:
+        ls: The server; its rules have been read once.
+    """
+    while ls.rollout.is_on:
+        await asyncio.sleep(ls.rollout.check_every_s)
+        is_other = await asyncio.to_thread(ls.rollout.look)
+        if trouble := ls.rollout.pop_trouble():
+            ls.show_error(f"Fimble: rollout: {trouble}")
+        if is_other:
+            session = ls.open_session
+            settings = ls.configuration.settings
+            await session.reconfigure(make_variants(ls, settings, session.recorder.user_key))
+            _log.info("rollout changed")
+            await _warm_up(ls)
 
 
 async def reconfigured(ls: FimbleServer, pushed: object) -> None:

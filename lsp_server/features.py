@@ -21,12 +21,14 @@ from lsp_server.configuring import (
     Configuration,
     begin,
     first_configuration,
+    follow_rollout,
     make_variants,
     reconfigured,
 )
 from lsp_server.logs import OUR_LOGGER
 from lsp_server.offers import Selected
 from lsp_server.recording import start_recording
+from lsp_server.rollouts.following import Following
 from lsp_server.session import Session
 from lsp_server.shipping.beside import start_beside
 from lsp_server.wire import (
@@ -70,6 +72,7 @@ class FimbleServer(LanguageServer):
         )
         self.clock = clock
         self.configuration = Configuration()
+        self.rollout = Following(self.configuration.settings, clock)
         self.session: Session | None = None
         self.outbox: Outboxes | None = None
         self.is_shipped = False
@@ -158,6 +161,10 @@ def initialize(ls: FimbleServer, params: types.InitializeParams) -> None:
     ls.outbox, recorder = recording.outbox, recording.recorder
     ls.messages += recording.messages
     ls.is_shipped = recording.is_shipped
+    ls.rollout = Following(settings, ls.clock)
+    ls.rollout.look()
+    if trouble := ls.rollout.pop_trouble():
+        ls.messages.append(f"Fimble: rollout: {trouble}")
     variants = make_variants(ls, settings, recorder.user_key)
     ls.session = Session(client, variants, recorder=recorder, editor=ls, clock=ls.clock)
     inline = (
@@ -174,6 +181,7 @@ def initialized(ls: FimbleServer, _: types.InitializedParams) -> None:
         ls.show_error(message)
     ls.messages.clear()
     ls.in_background(asyncio.create_task(begin(ls)))
+    ls.in_background(asyncio.create_task(follow_rollout(ls)))
     if ls.is_shipped:
         ls.in_background(asyncio.create_task(asyncio.to_thread(start_beside)))
 
@@ -324,7 +332,8 @@ def run_accepted(ls: FimbleServer, *arguments: object) -> None:
 def run_explain(ls: FimbleServer, *arguments: object) -> dict[str, object]:
     """Why the latest request for a document got the answer it got."""
     uri = arguments[0] if arguments and isinstance(arguments[0], str) else ""
-    return ls.open_session.explain(uri)
+    said = ls.open_session.explain(uri)
+    return {**said, "rollout": ls.rollout.explain()} if ls.rollout.is_on else said
 
 
 _FEATURES = {

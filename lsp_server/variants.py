@@ -54,6 +54,7 @@ class Variants:
         clock: Clock,
         user_id: str = "",
         experiments: Sequence[Experiment] = (),
+        rollout: Assignment | None = None,
     ) -> None:
         """Begin with what the user configured.
 
@@ -63,6 +64,7 @@ class Variants:
             clock: Tells which experiments run, and the day.
             user_id: Pseudonym of the user; without one nobody takes part.
             experiments: Those that may run, as `usable` returns them.
+            rollout: The rule that chose the model of `settings`; recorded where there is a user.
         """
         engine = settings.engine
         has_spare = bool(engine.server_url) and engine.failover
@@ -75,6 +77,7 @@ class Variants:
         self._settings = settings
         self._clock = clock
         self._arms = {(e.name, arm.name): arm for e in experiments for arm in e.arms}
+        self._rollout = (rollout,) if rollout is not None and user_id else ()
         self._assigner = Assigner(experiments if user_id else (), user_id=user_id)
         # Arms have no spare: a request that takes part is answered by its arm or not at all.
         alone = Route(backend, clock=clock, patience_s=patience_s)
@@ -94,7 +97,7 @@ class Variants:
             for name in names:
                 settings = self._arms[name].applied(settings)
             self._variants[names] = Variant(settings.completion, self._route(settings.engine))
-        return Drawn(self._variants[names], found)
+        return Drawn(self._variants[names], (*self._rollout, *found))
 
     async def close(self) -> None:
         """Release every engine."""

@@ -1,0 +1,1 @@
+"""Signed rules that say which model a user gets: signatures, the file, the session."""
