@@ -16,6 +16,7 @@ from fimble.paths import spool_dir, warehouse_dir
 from fimble.settings import load_settings
 from telemetry.answers import one_message, write_answer
 from telemetry.collector import command as collector
+from telemetry.compaction import ROWS_BESIDE_A_QUESTION
 from telemetry.doctor import examine, report_lines
 from telemetry.experiments import command as experiment
 from telemetry.merge import WAIT_S, MergeReport, merge
@@ -127,7 +128,13 @@ def _merge_if_possible(warehouse: Warehouse) -> None:
     if load_settings().telemetry.collector_url:
         return
     try:
-        merge(spool_dir(), warehouse, SystemClock(), wait_s=0.0)
+        merge(
+            spool_dir(),
+            warehouse,
+            SystemClock(),
+            wait_s=0.0,
+            max_compacted_rows=ROWS_BESIDE_A_QUESTION,
+        )
     except (OSError, duckdb.Error) as error:
         problem = f"cannot merge into {warehouse.folder}: {error}"
         if isinstance(error, OSError) and error.errno not in _READ_ONLY | _FULL:

@@ -6,16 +6,10 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from telemetry.blocks import requests_of, without_day
 from telemetry.folds import Sources, fold_fresh, unchanged
-from telemetry.texts import (
-    daily_of,
-    parquet_query,
-    query,
-    quoted,
-    stored_events,
-    stored_parts,
-    stored_requests,
-)
+from telemetry.metrics.histogram import define
+from telemetry.texts import daily_of, latency_of, query, quoted, stored_events, stored_parts
 from telemetry.warehouse import DayFile, Kind, Manifest, Warehouse, sync_folder
 
 if TYPE_CHECKING:
@@ -28,6 +22,7 @@ _ORDERS = {
     Kind.SESSIONS: "session_id",
     Kind.REQUESTS: "user_key, session_id, at_ms, opportunity_id",
     Kind.DAILY: "all",
+    Kind.LATENCY: "all",
 }
 """Rows that are asked for together lie together."""
 _ROWS_PER_GROUP = {Kind.REQUESTS: 40_960}
@@ -37,10 +32,10 @@ _USUAL_ROWS_PER_GROUP = 122_880
 
 def add_fresh(
     db: duckdb.DuckDBPyConnection, warehouse: Warehouse, manifest: Manifest, generation: int
-) -> dict[str, DayFile]:
+) -> Manifest:
     """Write the days that the events in the table `fresh` change: events, sessions, requests.
 
-    Returns: Every day there is then.
+    Returns: The manifest with every day there is then.
     """
     days = dict(manifest.days)
     for (day,) in db.execute("select distinct day::varchar from fresh order by all").fetchall():
@@ -51,31 +46,39 @@ def add_fresh(
         num_events = write_rows(db, events, warehouse.path_of(fresh, Kind.EVENTS), Kind.EVENTS)
         days[day] = replace(days.get(day, fresh), name=fresh.name, num_events=num_events)
         days[day] = write_session_parts(db, warehouse, days[day], _name(day, generation))
-    return fold_days(db, warehouse, days, generation)
+    return fold_days(db, warehouse, replace(manifest, days=days), generation)
 
 
 def fold_days(
-    db: duckdb.DuckDBPyConnection, warehouse: Warehouse, days: dict[str, DayFile], generation: int
-) -> dict[str, DayFile]:
-    """Write the requests that the events in the table `fresh` change; return every day."""
-    there = Manifest(days=days)
+    db: duckdb.DuckDBPyConnection, warehouse: Warehouse, manifest: Manifest, generation: int
+) -> Manifest:
+    """Write the requests that the events in the table `fresh` change.
+
+    Returns: The manifest with what was written; days that were changed are in no block.
+    """
     sources = Sources(
-        stored_events(warehouse.files(there, Kind.EVENTS)),
-        stored_parts(warehouse.files(there, Kind.SESSIONS)),
+        stored_events(warehouse.files(manifest, Kind.EVENTS)),
+        stored_parts(warehouse.files(manifest, Kind.SESSIONS)),
     )
+    days, blocks = dict(manifest.days), manifest.blocks
     for day in fold_fresh(db, sources):
-        old = [warehouse.path_of(days[day], Kind.REQUESTS)] if days[day].requests else []
-        kept = unchanged(stored_requests(old))
+        kept = unchanged(requests_of(warehouse, manifest, day))
         rows = f"{kept} union all by name select * from folded where day = {quoted(day)}"  # noqa: S608 - literals
         fresh = replace(days[day], requests=_name(day, generation))
         num_rows = write_rows(db, rows, warehouse.path_of(fresh, Kind.REQUESTS), Kind.REQUESTS)
-        days[day] = write_daily(
-            db, warehouse, replace(fresh, num_requests=num_rows), fresh.requests
-        )
+        fresh = replace(fresh, num_requests=num_rows)
+        blocks = without_day(blocks, day)
+        there = Manifest(days={day: fresh})
+        days[day] = write_counts(db, warehouse, there, day, generation=generation)
+    sync_kinds(warehouse)
+    return replace(manifest, days=days, blocks=blocks)
+
+
+def sync_kinds(warehouse: Warehouse) -> None:
+    """Make what was written survive a power loss, where the system can."""
     for kind in Kind:
         (warehouse.folder / kind).mkdir(exist_ok=True, mode=0o700)
         sync_folder(warehouse.folder / kind)
-    return days
 
 
 def write_events(
@@ -99,13 +102,21 @@ def write_session_parts(
     return written
 
 
-def write_daily(
-    db: duckdb.DuckDBPyConnection, warehouse: Warehouse, day: DayFile, name: str
+def write_counts(
+    db: duckdb.DuckDBPyConnection,
+    warehouse: Warehouse,
+    manifest: Manifest,
+    day: str,
+    *,
+    generation: int,
 ) -> DayFile:
-    """Write the requests of a day as counts; return the day with that file."""
-    written = replace(day, daily=name)
-    rows = daily_of(parquet_query([warehouse.path_of(day, Kind.REQUESTS)]))
-    write_rows(db, rows, warehouse.path_of(written, Kind.DAILY), Kind.DAILY)
+    """Write the requests of a day as counts and as histograms; return the day with these files."""
+    name = _name(day, generation)
+    written = replace(manifest.days[day], daily=name, latency=name)
+    requests = requests_of(warehouse, manifest, day)
+    define(db)
+    for kind, rows in ((Kind.DAILY, daily_of(requests)), (Kind.LATENCY, latency_of(requests))):
+        write_rows(db, rows, warehouse.path_of(written, kind), kind)
     return written
 
 
@@ -120,13 +131,6 @@ def write_rows(db: duckdb.DuckDBPyConnection, rows: str, path: Path, kind: Kind)
     with path.open("rb+") as file:
         os.fsync(file.fileno())
     return count
-
-
-def retired(before: dict[str, DayFile], after: dict[str, DayFile]) -> list[str]:
-    """Return the files, as `folder/name`, of which nothing is left in `after`."""
-    named = {f"{kind}/{day.file(kind)}" for day in after.values() for kind in Kind}
-    old = {f"{k}/{day.file(k)}" for day in before.values() for k in Kind if day.file(k)}
-    return sorted(old - named)
 
 
 def _name(day: str, generation: int) -> str:

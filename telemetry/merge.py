@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 
 from fimble.files import write_whole
 from fimble.spool import adopt_orphans, closed_segments
-from telemetry.days import add_fresh, fold_days, retired, write_events, write_session_parts
-from telemetry.privacy.forget import WORK_PREFIX, drop_forgotten, is_forgotten, purge
+from telemetry.compaction import compact
+from telemetry.days import add_fresh, fold_days, write_counts, write_events, write_session_parts
+from telemetry.privacy.forget import drop_forgotten, is_forgotten, purge
 from telemetry.schema import Flaw
 from telemetry.segments import Content, read_segment
 from telemetry.texts import stored_events
@@ -26,7 +27,7 @@ from telemetry.views import connect, load_records, new_events, publish
 from telemetry.warehouse import (
     FORMAT_VERSION,
     GRACE_MS,
-    DayFile,
+    WORK_PREFIX,
     Kind,
     Manifest,
     SegmentEntry,
@@ -63,14 +64,22 @@ class MergeReport:
     """Segments that could not be read, with the reason; they stay in the spool."""
 
 
-def merge(spool: Path, warehouse: Warehouse, clock: Clock, *, wait_s: float) -> MergeReport | None:
-    """Move every closed segment of the spool into the warehouse.
+def merge(
+    spool: Path,
+    warehouse: Warehouse,
+    clock: Clock,
+    *,
+    wait_s: float,
+    max_compacted_rows: int | None = None,
+) -> MergeReport | None:
+    """Move every closed segment of the spool into the warehouse, then compact a month that is over.
 
     Args:
         spool: Where editor sessions leave their segments; need not exist.
         warehouse: Where they go.
         clock: Tells when replaced files may go.
         wait_s: Wait so long for another merge to end; None is returned if it does not.
+        max_compacted_rows: Leave larger months for another merge; None means none is too large.
 
     Raises:
         InputError: The manifest of the warehouse is damaged.
@@ -94,6 +103,7 @@ def merge(spool: Path, warehouse: Warehouse, clock: Clock, *, wait_s: float) -> 
             if _is_merged(path, manifest) or is_forgotten(path, manifest):
                 path.unlink()
         publish(warehouse, manifest)
+        publish(warehouse, compact(warehouse, manifest, clock, max_rows=max_compacted_rows))
         return report
 
 
@@ -120,35 +130,26 @@ def _clean(warehouse: Warehouse, manifest: Manifest, clock: Clock) -> Manifest:
 
 def _upgrade(warehouse: Warehouse, manifest: Manifest, clock: Clock) -> Manifest:
     """Write what an older release left anew: all columns of this one, folded and counted."""
-    unfolded = warehouse.unfolded(manifest)
-    if not unfolded:
+    if manifest.format_version == FORMAT_VERSION or not manifest.days:
         return manifest
+    unfolded = warehouse.unfolded(manifest)
     generation = manifest.generation + 1
     with TemporaryDirectory(dir=warehouse.folder, prefix=WORK_PREFIX) as work, connect(work) as db:
+        if not unfolded:
+            days = {
+                day: write_counts(db, warehouse, manifest, day, generation=generation)
+                for day in manifest.days
+            }
+            counted = replace(manifest, days=days)
+            return warehouse.supersede(manifest, counted, now_ms=clock.wall_ms())
         db.execute(f"create temp view fresh as {stored_events(unfolded)}")
         days = dict(manifest.days)
         for day, files in days.items():
             name = f"{day}.{generation}.parquet"
             written = write_events(db, warehouse, files, name)
             days[day] = write_session_parts(db, warehouse, written, name)
-        days = fold_days(db, warehouse, days, generation)
-    return _replaced(warehouse, manifest, days, clock)
-
-
-def _replaced(
-    warehouse: Warehouse, manifest: Manifest, days: dict[str, DayFile], clock: Clock
-) -> Manifest:
-    """Make new files count, and return the manifest that says so."""
-    now_ms = clock.wall_ms()
-    merged = replace(
-        manifest,
-        format_version=FORMAT_VERSION,
-        generation=manifest.generation + 1,
-        days=days,
-        retired=manifest.retired | dict.fromkeys(retired(manifest.days, days), now_ms),
-    )
-    warehouse.save(merged)
-    return merged
+        folded = fold_days(db, warehouse, replace(manifest, days=days), generation)
+    return warehouse.supersede(manifest, folded, now_ms=clock.wall_ms())
 
 
 def _read_batch(
@@ -190,10 +191,10 @@ def _merge_batch(
                 )
         stored = warehouse.files(manifest, Kind.EVENTS)
         db.execute(f"create temp table fresh as {new_events(stored)}")
-        days = add_fresh(db, warehouse, manifest, generation)
+        fresh = add_fresh(db, warehouse, manifest, generation)
         entries = _entries(db, kept)
-    manifest = replace(manifest, segments=manifest.segments | entries)
-    return _replaced(warehouse, manifest, days, clock), num_forgotten
+    fresh = replace(fresh, segments=manifest.segments | entries)
+    return warehouse.supersede(manifest, fresh, now_ms=clock.wall_ms()), num_forgotten
 
 
 def _entries(db: duckdb.DuckDBPyConnection, batch: dict[str, Content]) -> dict[str, SegmentEntry]:

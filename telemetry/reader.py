@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 from fimble.clock import SystemClock
 from fimble.errors import InputError
 from telemetry.folds import Sources, fold_fresh, unchanged
+from telemetry.metrics.histogram import define
 from telemetry.privacy.forget import drop_forgotten
 from telemetry.segments import read_all_now
-from telemetry.texts import daily_of, parquet_query, query, quoted, stored_events
+from telemetry.texts import daily_of, latency_of, parquet_query, query, quoted, stored_events
 from telemetry.views import Queries, connect, create_views, load_records, new_events, queries_of
 from telemetry.warehouse import Kind
 
@@ -72,7 +73,7 @@ class _Live:
     """Files of what is not merged yet, so that there is no table that a query could change."""
 
     def __init__(self, folder: Path) -> None:
-        names = ("events", "sessions", "requests", "keys", "daily")
+        names = ("events", "sessions", "requests", "keys", "daily", "latency")
         self.files = [folder / f"live-{name}.parquet" for name in names]
 
     def overlay(
@@ -86,7 +87,7 @@ class _Live:
             unmerged: A query for those events that are not merged indeed.
             unfolded: A query for merged events that no release has folded yet.
         """
-        events, sessions, requests, keys, daily = self.files
+        events, sessions, requests, keys, daily, latency = self.files
         self._write(db, f"from ({unmerged}) select * exclude (segment)", events)
         all_events = f"{stored.events} union all by name {parquet_query([events])}"
         db.execute(
@@ -100,28 +101,34 @@ class _Live:
         rest = unchanged(stored.requests, keys=parquet_query([keys]))
         all_requests = f"{rest} union all by name {parquet_query([requests])}"
         changed = f"select session_id from ({parquet_query([keys])})"  # noqa: S608 - literals by `quoted`
-        self._write(db, _counted(db, stored.daily, all_requests, changed), daily)
+        days = _days_of(db, stored.daily, changed)
+        theirs = f"session_id in ({changed}) and day in ({days})"
+        of_theirs = daily_of(f"from ({all_requests}) select * where {theirs}")
+        self._write(db, of_theirs, daily)
+        define(db)
+        of_days = latency_of(f"from ({all_requests}) select * where day in ({days})")
+        self._write(db, of_days, latency)
         unchanged_daily = f"from ({stored.daily}) select * where session_id not in ({changed})"
         all_daily = f"{unchanged_daily} union all by name {parquet_query([daily])}"
-        return Queries(all_events, all_parts, all_requests, all_daily)
+        all_latency = (
+            f"from ({stored.latency}) select * where day not in ({days}) "
+            f"union all by name {parquet_query([latency])}"
+        )
+        return Queries(all_events, all_parts, all_requests, all_daily, all_latency)
 
     @staticmethod
     def _write(db: duckdb.DuckDBPyConnection, rows: str, path: Path) -> None:
         db.execute(f"copy ({rows}) to {quoted(os.fspath(path))} (format parquet)")
 
 
-def _counted(db: duckdb.DuckDBPyConnection, daily: str, requests: str, changed: str) -> str:
-    """Return a query that counts all requests of the sessions in the query `changed` anew.
-
-    Only days that have some are read.
-    """
+def _days_of(db: duckdb.DuckDBPyConnection, daily: str, changed: str) -> str:
+    """Return the days, as a list of SQL, that have requests of the sessions in a query."""
     rows = db.execute(
         f"select distinct day::varchar from ({daily}) where session_id in ({changed}) "  # noqa: S608 - our own queries
         "union select distinct day::varchar from folded order by all"
     ).fetchall()
-    days = ", ".join(f"{quoted(day)}::date" for (day,) in rows)
-    where = f"session_id in ({changed}) and day in ({days})" if days else "false"
-    return daily_of(f"from ({requests}) select * where {where}")
+    # A list that holds null would make `not in` null; no day is as early as this one.
+    return ", ".join(f"{quoted(day)}::date" for (day,) in [*rows, ("0001-01-01",)])
 
 
 def _lock_down(connection: duckdb.DuckDBPyConnection, allowed: Sequence[Path]) -> None:

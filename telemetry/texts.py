@@ -67,6 +67,19 @@ def stored_daily(parquet: Sequence[Path]) -> str:
     return parquet_query(parquet, is_uniform=True) if parquet else daily_of(_empty("requests"))
 
 
+def stored_latency(parquet: Sequence[Path]) -> str:
+    """Return a query for the histograms in Parquet files, or an empty one."""
+    return parquet_query(parquet, is_uniform=True) if parquet else latency_of(_empty("requests"))
+
+
+def latency_of(requests: str) -> str:
+    """Return a query for histograms of the rows of the query `requests`, as `histograms.sql` says.
+
+    It calls functions of `telemetry.metrics.histogram`.
+    """
+    return f"with opportunities as ({requests}) {query('histograms')}"
+
+
 def daily_of(requests: str) -> str:
     """Return a query that counts the rows of the query `requests`, as `daily.sql` says."""
     rows = f"opportunities as ({requests}), typing as ({_empty('typing')})"

@@ -5,24 +5,26 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple
 
 import duckdb
 
+from telemetry.blocks import all_requests, requests_of
 from telemetry.metrics.definition import table_of_metrics
 from telemetry.metrics.histogram import MACROS
 from telemetry.schema import COLUMNS
 from telemetry.texts import (
     daily_of,
-    parquet_query,
+    latency_of,
     query,
     quoted,
     stored_daily,
     stored_events,
+    stored_latency,
     stored_parts,
-    stored_requests,
 )
 from telemetry.warehouse import FIRST_THAT_COUNTS, FORMAT_VERSION, Kind
 
@@ -42,7 +44,8 @@ VIEWS = (
     "hourly_facts",
     "latency",
 )
-"""Built upon the views `events`, `session_parts`, `opportunities` and `daily`, in this order."""
+"""Built upon the views `events`, `session_parts`, `opportunities`, `daily` and `histograms`, in
+this order."""
 EARLIEST_MS = 1_577_836_800_000
 """2020-01-01."""
 MAX_AHEAD_MS = 7 * 86_400_000
@@ -98,29 +101,47 @@ class Queries(NamedTuple):
     session_parts: str
     requests: str
     daily: str
+    latency: str
 
 
 def queries_of(warehouse: Warehouse, manifest: Manifest) -> Queries:
     """Return queries for what a manifest names; what is to be forgotten is left out."""
     where = not_forgotten(manifest.forgotten) if manifest.is_purge_due else "true"
     is_uniform = manifest.format_version == FORMAT_VERSION
-    stored = (
-        stored_events(warehouse.files(manifest, Kind.EVENTS), is_uniform=is_uniform),
-        stored_parts(warehouse.files(manifest, Kind.SESSIONS), is_uniform=is_uniform),
-        stored_requests(warehouse.files(manifest, Kind.REQUESTS), is_uniform=is_uniform),
-        _counts(warehouse, manifest),
+    requests = all_requests(warehouse, manifest)
+    kept = f"from ({requests}) select * where {where}"
+    counts = _counts(warehouse, manifest)
+    events = stored_events(warehouse.files(manifest, Kind.EVENTS), is_uniform=is_uniform)
+    parts = stored_parts(warehouse.files(manifest, Kind.SESSIONS), is_uniform=is_uniform)
+    return Queries(
+        events=f"from ({events}) select * where {where}",
+        session_parts=f"from ({parts}) select * where {where}",
+        requests=kept,
+        daily=f"from ({counts[0]}) select * where {where}",
+        # Histograms do not say whose they are.
+        latency=latency_of(kept) if manifest.is_purge_due else counts[1],
     )
-    return Queries(*(f"from ({rows}) select * where {where}" for rows in stored))
 
 
-def _counts(warehouse: Warehouse, manifest: Manifest) -> str:
-    """Return a query for the counts of all days; those that have no file yet are counted now."""
-    counts = stored_daily(warehouse.files(manifest, Kind.DAILY))
-    days = [day for _, day in sorted(manifest.days.items()) if day.requests and not day.daily]
-    if not days or manifest.format_version < FIRST_THAT_COUNTS:
-        return counts
-    requests = parquet_query([warehouse.path_of(day, Kind.REQUESTS) for day in days])
-    return f"{counts} union all by name ({daily_of(requests)})"
+def _counts(warehouse: Warehouse, manifest: Manifest) -> tuple[str, str]:
+    """Return queries for counts and histograms of all days.
+
+    Those that an older release did not write are counted now.
+    """
+    days = manifest.days
+    new = replace(manifest, days={name: day for name, day in days.items() if day.latency})
+    stored = [
+        stored_daily(warehouse.files(new, Kind.DAILY)),
+        stored_latency(warehouse.files(new, Kind.LATENCY)),
+    ]
+    old = [name for name, day in sorted(days.items()) if day.requests and not day.latency]
+    if not old or manifest.format_version < FIRST_THAT_COUNTS:
+        return stored[0], stored[1]
+    requests = " union all by name ".join(requests_of(warehouse, manifest, day) for day in old)
+    return (
+        f"{stored[0]} union all by name ({daily_of(requests)})",
+        f"{stored[1]} union all by name ({latency_of(requests)})",
+    )
 
 
 def not_forgotten(digests: Iterable[str]) -> str:
@@ -131,12 +152,13 @@ def not_forgotten(digests: Iterable[str]) -> str:
 
 def create_views(connection: duckdb.DuckDBPyConnection, sources: Queries) -> None:
     """Create views and metrics."""
+    for signature, text in MACROS.items():
+        connection.execute(f"create macro {signature} as {text}")
     connection.execute(f"create view events as {sources.events}")
     connection.execute(f"create view session_parts as {sources.session_parts}")
     connection.execute(f"create view opportunities as {sources.requests}")
     connection.execute(f"create view daily as {sources.daily}")
-    for signature, text in MACROS.items():
-        connection.execute(f"create macro {signature} as {text}")
+    connection.execute(f"create view histograms as {sources.latency}")
     for name in VIEWS:
         connection.execute(f"create view {name} as {query(name)}")
     connection.execute(f"create view metrics as {table_of_metrics()}")

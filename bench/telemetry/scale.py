@@ -2,9 +2,9 @@
 
     python -m bench.telemetry.scale [--completions N] [--folder DIR]
 
-The company is simulated. To have many users and days in less time, each simulated user stands for
-`COPIES` under other names, and the files of each day are there `LINKS` times, as days of their own
-with the same date inside. Otherwise files are as a merge writes them. Each question is asked three
+The company is simulated. To have many users in less time, each simulated user stands for `COPIES`
+under other names. Otherwise files are as merges leave them: months that are over are compacted,
+which is timed as well. Each question is asked three
 times, in a process of its own; the table has the medians, views and plan included, and the largest
 memory of those processes. The disk's cache is warm after the first.
 """
@@ -23,6 +23,8 @@ from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from fimble.clock import SystemClock
+from telemetry.compaction import compact
 from telemetry.days import write_rows
 from telemetry.simulate.bulk import write_warehouse
 from telemetry.simulate.company import SERVED_SHARE, Simulation
@@ -30,7 +32,7 @@ from telemetry.texts import parquet_query, quoted
 from telemetry.views import connect, publish
 from telemetry.warehouse import DayFile, Kind, Manifest, Warehouse
 
-NUM_DAYS, COPIES, LINKS = 18, 10, 5
+NUM_DAYS, COPIES = 90, 10
 REQUESTS_PER_DAY = 28.5
 """Of the average simulated user, weekends included."""
 _MORE_NAMES = {Kind.REQUESTS: ["opportunity_id", "completion_id"], Kind.DAILY: ["who"]}
@@ -80,7 +82,7 @@ def main() -> None:
 
 def _make(warehouse: Warehouse, num_completions: int) -> None:
     """Write a warehouse with about so many completions."""
-    per_user = SERVED_SHARE * REQUESTS_PER_DAY * NUM_DAYS * COPIES * LINKS
+    per_user = SERVED_SHARE * REQUESTS_PER_DAY * NUM_DAYS * COPIES
     num_users = max(round(num_completions / per_user), 1)
     with TemporaryDirectory(dir=_made(warehouse.folder.parent)) as folder:
         start = time.perf_counter()
@@ -89,16 +91,25 @@ def _make(warehouse: Warehouse, num_completions: int) -> None:
             Simulation(num_users=num_users, num_days=NUM_DAYS, start=date(2026, 6, 1), seed=1), few
         )
         days = {day: _copied(few, warehouse, files) for day, files in few.manifest().days.items()}
-    days = {
-        name: linked
-        for number in range(LINKS)
-        for day, files in days.items()
-        for name, linked in [_linked(warehouse, day, files, number)]
-    }
     manifest = Manifest(generation=1, days=days)
     warehouse.save(manifest)
-    publish(warehouse, manifest)
     print(f"made in {time.perf_counter() - start:.0f} s")
+    _compact(warehouse)
+
+
+def _compact(warehouse: Warehouse) -> None:
+    """Do what merges do with months that are over."""
+    while True:
+        before, start, start_cpu_s = warehouse.manifest(), time.perf_counter(), time.process_time()
+        if compact(warehouse, before, SystemClock()) == before:
+            break
+        took = f"{time.perf_counter() - start:.0f} s, {time.process_time() - start_cpu_s:.0f} CPU s"
+        print(f"compacted a month in {took}, peak memory {_peak_gb():.2f} GB")
+        sys.stdout.flush()
+    after = replace(warehouse.manifest(), retired={})  # nobody reads the files of days
+    warehouse.save(after)
+    warehouse.remove_unnamed(after)
+    publish(warehouse, after)
 
 
 def _made(folder: Path) -> Path:
@@ -112,8 +123,11 @@ def _copied(few: Warehouse, many: Warehouse, files: DayFile) -> DayFile:
     with TemporaryDirectory() as work, connect(work) as db:
         for kind in Kind:
             rows = parquet_query([few.path_of(files, kind)])
-            names = ["session_id", "user_key"]
-            names += _MORE_NAMES.get(kind, [])
+            if kind is Kind.LATENCY:
+                more = f"from ({rows}) select * replace (num_served * {COPIES} as num_served)"
+                write_rows(db, more, many.path_of(files, kind), kind)
+                continue
+            names = ["session_id", "user_key", *_MORE_NAMES.get(kind, [])]
             renamed = ", ".join(f"chr(97 + copy::int) || substr({n}, 2) as {n}" for n in names)
             wider = f"select * exclude (copy) replace ({renamed}) from ({rows}) "  # noqa: S608 - our own names
             wider += f"cross join range({COPIES}) as copies (copy)"
@@ -121,23 +135,8 @@ def _copied(few: Warehouse, many: Warehouse, files: DayFile) -> DayFile:
     return replace(files, num_events=counts[Kind.EVENTS], num_requests=counts[Kind.REQUESTS])
 
 
-def _linked(warehouse: Warehouse, day: str, files: DayFile, number: int) -> tuple[str, DayFile]:
-    """Return a day, and its files under other names but the first time."""
-    if number == 0:
-        return day, files
-    name = f"{day}-{number}.parquet"
-    linked = replace(files, name=name, sessions=name, requests=name, daily=name)
-    for kind in Kind:
-        path = warehouse.path_of(linked, kind)
-        path.unlink(missing_ok=True)
-        path.hardlink_to(warehouse.path_of(files, kind))
-    return f"{day}-{number}", linked
-
-
 def _asked(warehouse: Warehouse, name: str) -> dict[str, float]:
     """Ask one question, and say how long it took and how much memory."""
-    import resource
-
     from telemetry.metrics.command import question_from
     from telemetry.metrics.question import sql_of
     from telemetry.reader import reading
@@ -158,8 +157,15 @@ def _asked(warehouse: Warehouse, name: str) -> dict[str, float]:
         "seconds": time.perf_counter() - start,
         "cpu_s": time.process_time() - start_cpu_s,
         "read_mb": (_bytes_read() - start_bytes) / 1e6,
-        "peak_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9,
+        "peak_gb": _peak_gb(),
     }
+
+
+def _peak_gb() -> float:
+    """Return the most memory that this process has had."""
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
 
 
 def _bytes_read() -> int:

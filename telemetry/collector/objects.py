@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import obstore
 from obstore.exceptions import BaseError, NotFoundError
@@ -25,8 +25,6 @@ from telemetry.warehouse import Kind, Warehouse
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
-
-    from telemetry.warehouse import Manifest
 
 MANIFEST = "warehouse/manifest.json"
 _OPERATIONS = f"warehouse/{FOLDER}"
@@ -117,7 +115,7 @@ def push(warehouse: Warehouse, objects: ObjectFolder) -> None:
         OSError: The storage does not answer; the next call goes on.
     """
     manifest = warehouse.manifest()
-    wanted = _files(manifest)
+    wanted = {f"warehouse/{name}" for name in manifest.named()}
     there = objects.names("warehouse")
     for name in sorted(wanted - there):
         objects.put(name, _local(warehouse, name).read_bytes())
@@ -204,12 +202,9 @@ def _local(warehouse: Warehouse, name: str) -> Path:
     return warehouse.folder / Path(name).relative_to("warehouse")
 
 
-def _files(manifest: Manifest) -> set[str]:
-    days = manifest.days.values()
-    return {f"warehouse/{k}/{day.file(k)}" for day in days for k in Kind if day.file(k)}
-
-
-def _files_of(table: dict[str, dict[str, dict[str, str]]]) -> set[str]:
+def _files_of(table: dict[str, dict[str, dict[str, Any]]]) -> set[str]:
     fields = {kind: "name" if kind is Kind.EVENTS else kind.value for kind in Kind}
     days = table.get("days", {}).values()
-    return {f"warehouse/{k}/{d[f]}" for d in days for k, f in fields.items() if d.get(f)}
+    of_days = {f"warehouse/{k}/{d[f]}" for d in days for k, f in fields.items() if d.get(f)}
+    blocks = table.get("blocks", {}).values()
+    return of_days | {f"warehouse/{Kind.REQUESTS}/{n}" for block in blocks for n in block["names"]}

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import duckdb
+
 MAX_ERROR_RATE = 0.01
 GAMMA = (1 + MAX_ERROR_RATE) / (1 - MAX_ERROR_RATE)
 """How much wider each bucket is than the one before."""
@@ -28,6 +30,12 @@ MACROS = {
 }
 """Functions of the published database: the bucket that holds a value, the upper end of a bucket,
 and the value that is told for what is in it."""
+
+
+def define(connection: duckdb.DuckDBPyConnection) -> None:
+    """Define the functions for a connection that only writes files."""
+    for signature, text in MACROS.items():
+        connection.execute(f"create or replace temp macro {signature} as {text}")
 
 
 def bucket_of(ms: float) -> int:

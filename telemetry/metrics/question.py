@@ -53,7 +53,7 @@ DIMENSIONS: dict[str, str] = {
 NOT_OF_TYPING = ("model_digest", "backend", "cache", "trigger", "scope")
 """What is not known of time at the keyboard."""
 NOT_DAILY = frozenset({"cache", "scope"})
-"""What requests must be read one by one for, since the view `daily_facts` does not tell it."""
+"""What ratios need each request for, since the view `daily_facts` does not tell it."""
 _MAX_DEGREES = 200  # with more, Student's t is the normal distribution to two digits
 
 
@@ -241,14 +241,12 @@ def _spread(found: Definition, question: Question, *, unit: str, withheld: str) 
         f"case when not is_withheld then {name} end as {name}" for name in ("num_values", *names)
     )
     return f"""\
-with counted as (
-{found.sql}),
-chosen as (
-    select {_keys(question)}{unit} as unit, bucket_of(value) as bucket
-    from counted where value is not null and {_condition(question)}
-),
+with {_units(found, question, unit)},
 users as (select {first}count(distinct unit) as num_users from chosen {_grouped(keys)}),
-buckets as (select {first}bucket, count(*) as num from chosen group by {first}bucket),
+buckets as (
+    select {_keys(question)}bucket, sum(num_served)::bigint as num
+    from latency where measure = {quoted(found.value)} and {_condition(question)} group by all
+),
 ranks as (
     select *, sum(num) over ({apart}order by bucket) as so_far,
         sum(num) over ({apart}) as of_all
@@ -260,6 +258,17 @@ judged as (
     from histograms as h inner join users as u on {same or "true"}
 )
 select {first}num_users, {shown}, is_withheld from judged order by all"""  # noqa: S608 - our own words, and literals by `quoted`
+
+
+def _units(found: Definition, question: Question, unit: str) -> str:
+    """Return what tells whose values a group has: counts by session wherever they will do."""
+    if NOT_DAILY & {*question.by, *question.only}:
+        before, source, has_some = f"counted as (\n{found.sql}),\n", "counted", "true"
+    else:
+        before, source, has_some = "", "daily", f"num_{found.value} > 0"
+    where = f"{has_some} and {_condition(question)}"
+    unit_of = f"{_keys(question)}{unit} as unit"
+    return f"{before}chosen as (select distinct {unit_of} from {source} where {where})"  # noqa: S608 - as above
 
 
 def _grouped(keys: str) -> str:

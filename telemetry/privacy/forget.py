@@ -17,11 +17,20 @@ from typing import TYPE_CHECKING
 
 from fimble.files import write_whole
 from fimble.spool import CLOSED_SUFFIX, OPEN_SUFFIX, session_of
-from telemetry.days import retired, write_rows
+from telemetry.blocks import block_file, requests_of, without_day
+from telemetry.days import sync_kinds, write_counts, write_rows
 from telemetry.segments import read_all_now
 from telemetry.texts import parquet_query
 from telemetry.views import connect, not_forgotten, publish
-from telemetry.warehouse import FIRST_WITH_TOMBSTONES, DayFile, Kind, Manifest, Warehouse
+from telemetry.warehouse import (
+    FIRST_WITH_TOMBSTONES,
+    MONTH_CHARS,
+    WORK_PREFIX,
+    Block,
+    Kind,
+    Manifest,
+    Warehouse,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
@@ -30,9 +39,6 @@ if TYPE_CHECKING:
     import duckdb
 
     from fimble.clock import Clock
-
-WORK_PREFIX = ".merge-"
-"""A merge removes such folders when their process died."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,21 +137,21 @@ def purge(folders: Iterable[Path], warehouse: Warehouse, manifest: Manifest) -> 
     """Write every file that holds what is to be forgotten anew without it; delete the old ones."""
     generation = manifest.generation + 1
     with TemporaryDirectory(dir=warehouse.folder, prefix=WORK_PREFIX) as work, connect(work) as db:
-        days = {
-            name: _without(db, warehouse, (name, day), manifest, generation)
-            for name, day in manifest.days.items()
-        }
+        kept = manifest
+        for month, block in manifest.blocks.items():
+            names = _block_without(db, warehouse, block, manifest, generation)
+            kept = replace(kept, blocks=kept.blocks | {month: replace(block, names=names)})
+        for name in manifest.days:
+            kept = _without(db, warehouse, kept, name, generation)
+    sync_kinds(warehouse)
     for folder in (*folders, warehouse.aside):
         for path in (*folder.glob(f"*{CLOSED_SUFFIX}"), *folder.glob(f"*{OPEN_SUFFIX}")):
             if is_forgotten(path, manifest):
                 path.unlink(missing_ok=True)
     _scrub(warehouse.aside, lambda line: _is_of_forgotten(line, manifest))
-    kept = {day: files for day, files in days.items() if files.num_events}
-    old = retired(manifest.days, kept)
     purged = replace(
-        manifest,
+        kept,
         generation=generation,
-        days=kept,
         segments={
             name: entry
             for name, entry in manifest.segments.items()
@@ -155,7 +161,7 @@ def purge(folders: Iterable[Path], warehouse: Warehouse, manifest: Manifest) -> 
         is_purge_due=False,
     )
     warehouse.save(purged)
-    if old or manifest.retired:
+    if manifest.named() - purged.named() or manifest.retired:
         warehouse.remove_unnamed(purged)
     return purged
 
@@ -215,25 +221,28 @@ def _scrub(folder: Path, is_gone: Callable[[bytes], bool]) -> None:
 def _without(
     db: duckdb.DuckDBPyConnection,
     warehouse: Warehouse,
-    day: tuple[str, DayFile],
     manifest: Manifest,
+    day: str,
     generation: int,
-) -> DayFile:
-    """Return the files of a day without what is to be forgotten; new ones where it held some."""
-    name, files = day
+) -> Manifest:
+    """Return a manifest that names files of a day without what is to be forgotten.
+
+    They are new ones where it held some; a day of which nothing is left is left out. Requests in
+    blocks were seen to before.
+    """
+    files = manifest.days[day]
     condition = not_forgotten(manifest.forgotten)
-    present = [kind for kind in Kind if files.file(kind)]
-    stored = {kind: parquet_query([warehouse.path_of(files, kind)]) for kind in present}
-    held = "select exists (from ({}) where not ({}))"
-    rows = [db.execute(held.format(stored[kind], condition)).fetchone() for kind in present]
-    if (True,) not in rows:
-        return files
-    fresh = DayFile(
-        name=f"{name}.{generation}.parquet",
-        num_events=0,
-        sessions=f"{name}.{generation}.parquet" if files.sessions else "",
-        requests=f"{name}.{generation}.parquet" if files.requests else "",
-        daily=f"{name}.{generation}.parquet" if files.daily else "",
+    of_sessions = [kind for kind in Kind if kind is not Kind.LATENCY and files.file(kind)]
+    stored = {kind: parquet_query([warehouse.path_of(files, kind)]) for kind in of_sessions}
+    if not any(_holds(db, rows, condition) for rows in stored.values()):
+        return manifest
+    name = f"{day}.{generation}.parquet"
+    fresh = replace(
+        files,
+        name=name,
+        sessions=files.sessions and name,
+        requests=files.requests and name,
+        daily=files.daily and name,
     )
     counts = {
         kind: write_rows(
@@ -242,6 +251,44 @@ def _without(
             warehouse.path_of(fresh, kind),
             kind,
         )
-        for kind in present
+        for kind in of_sessions
     }
-    return replace(fresh, num_events=counts[Kind.EVENTS], num_requests=counts.get(Kind.REQUESTS, 0))
+    others = {name: each for name, each in manifest.days.items() if name != day}
+    if not counts[Kind.EVENTS]:
+        return replace(manifest, days=others, blocks=without_day(manifest.blocks, day))
+    fresh = replace(fresh, num_events=counts[Kind.EVENTS])
+    kept = replace(manifest, days=dict(sorted((others | {day: fresh}).items())))
+    (num_requests,) = db.execute(
+        f"select count(*) from ({requests_of(warehouse, kept, day)})"  # noqa: S608 - our own queries
+    ).fetchone() or (0,)
+    kept.days[day] = replace(fresh, num_requests=num_requests)
+    if files.latency:
+        kept.days[day] = write_counts(db, warehouse, kept, day, generation=generation)
+    return kept
+
+
+def _block_without(
+    db: duckdb.DuckDBPyConnection,
+    warehouse: Warehouse,
+    block: Block,
+    manifest: Manifest,
+    generation: int,
+) -> tuple[str, ...]:
+    """Return the files of a block, new ones for those that held something to be forgotten."""
+    condition = not_forgotten(manifest.forgotten)
+    names = []
+    for number, path in enumerate(warehouse.files_of(block)):
+        rows = parquet_query([path])
+        if not _holds(db, rows, condition):
+            names.append(path.name)
+            continue
+        names.append(block_file(block.days[0][:MONTH_CHARS], generation, number))
+        kept = f"from ({rows}) select * where {condition}"
+        write_rows(db, kept, path.with_name(names[-1]), Kind.REQUESTS)
+    return tuple(names)
+
+
+def _holds(db: duckdb.DuckDBPyConnection, rows: str, condition: str) -> bool:
+    """Return whether some rows do not meet a condition."""
+    held = f"select exists (from ({rows}) where not ({condition}))"
+    return db.execute(held).fetchone() == (True,)

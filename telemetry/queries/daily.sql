@@ -30,7 +30,10 @@ select
     sum(shown_chars)::bigint as shown_chars,
     sum(accepted_chars)::bigint as accepted_chars,
     sum(looked_at_chars)::bigint as looked_at_chars,
-    sum(kept_chars)::bigint as kept_chars
+    sum(kept_chars)::bigint as kept_chars,
+    sum(num_total_ms)::bigint as num_total_ms,
+    sum(num_first_token_ms)::bigint as num_first_token_ms,
+    sum(num_shown_delay_ms)::bigint as num_shown_delay_ms
 from facts
 where requests = 1
 group by all

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from telemetry.days import write_daily, write_rows
+from telemetry.days import write_counts, write_rows
 from telemetry.simulate.company import (
     CACHES,
     EDITORS,
@@ -105,4 +105,4 @@ def _write_day(
     write_rows(db, parts, warehouse.path_of(files, Kind.SESSIONS), Kind.SESSIONS)
     num_rows = write_rows(db, rows, warehouse.path_of(files, Kind.REQUESTS), Kind.REQUESTS)
     whole = replace(files, num_events=num_events, num_requests=num_rows)
-    return write_daily(db, warehouse, whole, name)
+    return write_counts(db, warehouse, Manifest(days={day: whole}), day, generation=1)

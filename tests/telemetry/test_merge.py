@@ -43,6 +43,7 @@ def test_a_segment_moves_from_the_spool_into_the_file_of_its_day(store: Store) -
         requests="2026-09-01.1.parquet",
         num_requests=5,
         daily="2026-09-01.1.parquet",
+        latency="2026-09-01.1.parquet",
     )
     assert manifest.days == {"2026-09-01": day}
     entry = manifest.segments["s-0.jsonl"]
@@ -250,7 +251,7 @@ def test_only_one_process_merges_at_a_time(store: Store) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "[]", "3", '{"format_version": 5}', '{"generation": "x"}', '{"days": {"x": 1}}'],
+    ["", "{", "[]", "3", '{"format_version": 6}', '{"generation": "x"}', '{"days": {"x": 1}}'],
 )
 def test_a_damaged_manifest_is_refused_and_nothing_is_lost(store: Store, text: str) -> None:
     store.put("s-0.jsonl", lines_of(TWO_EVENTS, "s"))
