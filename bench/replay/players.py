@@ -82,12 +82,12 @@ async def replay(player: Player, trace: Trace) -> list[Key]:
 def written_from(steps: list[Step], number: int) -> str:
     """Return what is written in one go from a step on, at the place where the one before ended."""
     text = ""
-    place = _cursor(steps[number - 1])
+    place = steps[number - 1].cursor
     for step in steps[number:]:
         if step.deleted or (step.line, step.column) != place:
             break
         text += step.typed
-        place = _cursor(step)
+        place = step.cursor
     return text
 
 
@@ -116,8 +116,8 @@ class OurEditor:
     async def apply(self, step: Step, left_s: float) -> Seen | None:
         """Send the edit and a request; wait for its answer until the next edit."""
         started_s = time.perf_counter()
-        self._client.change(((step.line, step.column), _end(step), step.typed), uri=self._uri)
-        answer = self._client.ask(_cursor(step), uri=self._uri)
+        self._client.change(((step.line, step.column), step.end, step.typed), uri=self._uri)
+        answer = self._client.ask(step.cursor, uri=self._uri)
         answer.add_done_callback(_retrieved)
         await asyncio.wait({answer}, timeout=left_s)
         if not answer.done():
@@ -127,7 +127,7 @@ class OurEditor:
         if not isinstance(result, dict) or not result["items"]:
             return None
         explained = await self._client.explain(self._uri)
-        item, cursor = result["items"][0], _cursor(step)
+        item, cursor = result["items"][0], step.cursor
         text = str(item["insertText"])[cursor[1] - item["range"]["start"]["character"] :]
         return Seen(text, after_ms, is_known=explained.get("cache") in {"typed", "cache"})
 
@@ -159,7 +159,7 @@ class LlamaStyle:
         """Make the edit; ask unless the answer is known; wait for it until the next edit."""
         started_s = time.perf_counter()
         self._edit(step)
-        place = _cursor(step)
+        place = step.cursor
         is_known = self._known(place) is not None
         while True:
             known = self._known(place)
@@ -183,7 +183,7 @@ class LlamaStyle:
                 await self._running
 
     def _edit(self, step: Step) -> None:
-        end = _end(step)
+        end = step.end
         head = self._lines[step.line][: step.column]
         tail = self._lines[end[0]][end[1] :]
         self._lines[step.line : end[0] + 1] = f"{head}{step.typed}{tail}".split("\n")
@@ -223,18 +223,6 @@ class LlamaStyle:
                     text = so_far.text
                     break
         self._answers[around] = text
-
-
-def _end(step: Step) -> tuple[int, int]:
-    """Return where what a step deletes ends."""
-    *whole, last = step.deleted.split("\n")
-    return step.line + len(whole), len(last) + (0 if whole else step.column)
-
-
-def _cursor(step: Step) -> tuple[int, int]:
-    """Return where the cursor stands behind what a step types."""
-    *whole, last = step.typed.split("\n")
-    return step.line + len(whole), len(last) + (0 if whole else step.column)
 
 
 def _last_lines(lines: list[str], limit_bytes: int) -> str:

@@ -64,6 +64,18 @@ class Step(NamedTuple):
     typed: str
     """What comes in its place: a key, or a line end with indentation."""
 
+    @property
+    def end(self) -> tuple[int, int]:
+        """Line and column where what it deletes ends."""
+        *whole, last = self.deleted.split("\n")
+        return self.line + len(whole), len(last) + (0 if whole else self.column)
+
+    @property
+    def cursor(self) -> tuple[int, int]:
+        """Line and column behind what it types."""
+        *whole, last = self.typed.split("\n")
+        return self.line + len(whole), len(last) + (0 if whole else self.column)
+
 
 class Trace(NamedTuple):
     """One file, and how it was changed."""

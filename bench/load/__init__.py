@@ -1,0 +1,1 @@
+"""Many users who type at once: what a server makes of them, and how many it carries."""

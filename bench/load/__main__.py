@@ -1,0 +1,164 @@
+"""How many users who type at once a server carries.
+
+Users type real edits, key by key, each in a session of the language server of its own; the server
+is a new `fimble serve`, or any server with TGI's or OpenAI's API. Open loop: keys are pressed when
+they are due, and all times count from then. `docs/load.md` explains the figures.
+
+    python -m bench.load [--users 1,2,4,...] [--minutes M] [--model DIR | --url URL] [--json]
+
+Send load only to servers that are yours: it is as much as so many people make.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import math
+import os
+import random
+import sys
+from contextlib import AsyncExitStack
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.load.figures import figures, fits
+from bench.load.rung import Schedule, climb
+from bench.load.search import carried, climb_ladder, search
+from bench.load.target import ServerWatch, Target, settings_for, started
+from bench.load.text import capacities_text, table
+from bench.replay.traces import traces_of_repository
+from fimble.clock import SystemClock
+from fimble.errors import FimbleError
+from fimble.fim import FORMATS
+from fimble.paths import model_dir
+from fimble.settings import BackendKind
+
+if TYPE_CHECKING:
+    from bench.load.rung import Rung
+    from bench.load.search import Carried
+    from bench.replay.traces import Trace
+    from fimble.settings import EngineSettings
+
+ROOT = Path(__file__).resolve().parents[2]
+TRACES_PER_USER = 4
+
+
+async def run(arguments: argparse.Namespace) -> tuple[dict[int, Rung], dict[str, Carried]]:
+    """Climb the ladder, and search between its rungs; return all of them and what was found."""
+    async with AsyncExitStack() as stack:
+        if arguments.url:
+            target = Target(_settings(arguments), None)
+        else:
+            serving = started(model_dir(arguments.model), threads=arguments.threads)
+            target = await stack.enter_async_context(serving)
+        watch = ServerWatch(target)
+        schedule = Schedule(
+            warm_up_s=arguments.warm_up_s,
+            measured_s=60 * arguments.minutes,
+            seed=arguments.seed,
+        )
+        traces = _traces(arguments)
+
+        async def measure(users: int) -> Rung:
+            print(f"{users} users", file=sys.stderr)
+            clock = SystemClock()
+            return await climb(users, target.engine, traces, schedule, clock=clock, watch=watch)
+
+        wanted = {
+            (limit_ms, of): fits(limit_ms, made_only=of == "made")
+            for limit_ms in arguments.limits_ms
+            for of in ("made", "all")
+        }
+        rungs = await climb_ladder(
+            measure,
+            arguments.users,
+            is_beyond=lambda rung: not any(is_in_time(rung) for is_in_time in wanted.values()),
+        )
+        if arguments.search:
+            for is_in_time in wanted.values():
+                await search(measure, rungs, is_in_time)
+        # All of them, once everything has been tried.
+        found = {f"{ms:g} ms, {of}": carried(rungs, test) for (ms, of), test in wanted.items()}
+        return dict(sorted(rungs.items())), found
+
+
+def _settings(arguments: argparse.Namespace) -> EngineSettings:
+    return settings_for(
+        arguments.url,
+        BackendKind(arguments.backend),
+        fim_format=arguments.fim_format,
+        served_model=arguments.served_model,
+    )
+
+
+def _traces(arguments: argparse.Namespace) -> list[Trace]:
+    rng = random.Random(arguments.seed)
+    count = TRACES_PER_USER * max(arguments.users)
+    return list(islice(traces_of_repository(arguments.repository, rng), count))
+
+
+def _numbers(text: str) -> list[int]:
+    numbers = [int(each) for each in text.split(",")]
+    if not numbers or min(numbers) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of numbers from 1 up")
+    return numbers
+
+
+def _limits(text: str) -> list[float]:
+    limits = [float(each) for each in text.split(",")]
+    if not all(math.isfinite(each) and each > 0 for each in limits):
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of milliseconds above 0")
+    return limits
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.load", description=__doc__.partition("\n")[0]
+    )
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--model", help="serve this model folder, or shipped model")
+    where.add_argument(
+        "--url", help="a server that runs; its token is taken from FIMBLE_LOAD_TOKEN"
+    )
+    parser.add_argument("--threads", type=int, default=0, help="of the server that is started")
+    kinds = [BackendKind.TGI.value, BackendKind.OPENAI.value]
+    parser.add_argument("--backend", choices=kinds, default=kinds[0], help="API at --url")
+    parser.add_argument("--fim-format", choices=sorted(FORMATS), default="fimble")
+    parser.add_argument("--served-model", default="", help="one of several models at --url")
+    parser.add_argument("--users", type=_numbers, default=[1, 2, 4, 8], metavar="N,...")
+    parser.add_argument("--minutes", type=float, default=1.0, help="measured for each number")
+    parser.add_argument("--warm-up-s", type=float, default=10.0)
+    parser.add_argument("--limits-ms", type=_limits, default=[200.0, 400.0], metavar="MS,...")
+    parser.add_argument("--search", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--repository", type=Path, default=ROOT, help="whose commits are typed")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--json", action="store_true")
+    return parser
+
+
+def main() -> int:
+    """Print a table, or JSON."""
+    arguments = _parser().parse_args()
+    before = os.getloadavg()[0]
+    try:
+        rungs, found = asyncio.run(run(arguments))
+    except FimbleError as error:
+        print(f"load: {error}", file=sys.stderr)
+        return 2
+    rows = [figures(rung) for rung in rungs.values()]
+    loads = before, os.getloadavg()[0]
+    if arguments.json:
+        capacities = {name: each._asdict() for name, each in found.items()}
+        report = {"rungs": [row.as_json() for row in rows], "carried": capacities, "load": loads}
+        print(json.dumps(report, indent=2))
+    else:
+        print(table(rows))
+        print(capacities_text(found))
+        print(f"Load of this machine: {loads[0]:.1f} before, {loads[1]:.1f} after.")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,165 @@
+"""One number of users at one server for a while: what was typed, and what it took."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from bench.load.meter import Ending, Generated, Ledger
+from bench.load.typist import Ask, Typed, Typist
+from fimble.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bench.replay.traces import Trace
+    from fimble.clock import Clock
+    from fimble.settings import EngineSettings
+
+SPREAD_MS = 3000.0
+"""Users begin within so long of each other, if the warm-up is as long."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """How long is typed, and from when on it counts."""
+
+    warm_up_s: float = 10.0
+    """Not counted: users open their first files, connections are made."""
+    measured_s: float = 60.0
+    cool_down_s: float = 2.0
+    """Typing goes on for so long afterwards, so that the last answers come under load, too."""
+    seed: int = 1
+    """Draws when users begin."""
+
+    def __post_init__(self) -> None:
+        if self.warm_up_s < 0 or self.measured_s <= 0:
+            raise InputError(
+                f"the warm-up is {self.warm_up_s} s and the measurement {self.measured_s} s; "
+                "allowed are 0 or more, and more than 0"
+            )
+
+
+class Work(NamedTuple):
+    """What a server had done at one time, as far as it can be known."""
+
+    engine_cpu_s: float = 0.0
+    """0 for a server that is not on this machine."""
+    generator_cpu_s: float = 0.0
+
+
+class Watch(Protocol):
+    """Looks at a server while users type."""
+
+    def work(self) -> Work:
+        """Return what was done until now."""
+        ...
+
+    async def watch(self) -> None:
+        """Note the length of its queue now and then, until cancelled."""
+        ...
+
+    def take(self) -> list[tuple[float, float]]:
+        """Return what waited and what ran at each look since the last call."""
+        ...
+
+
+@dataclass(slots=True, kw_only=True)
+class Rung:
+    """What one number of users did within the time that counts."""
+
+    users: int
+    seconds: float
+    asks: list[Ask]
+    num_keys: int
+    late_ms: list[float]
+    generations: list[Generated]
+    work: Work
+    looks: list[tuple[float, float]]
+    """What waited and what ran, once in a while; empty where the server does not say."""
+
+
+def dealt(traces: Sequence[Trace], users: int) -> list[Sequence[Trace]]:
+    """Return the traces of each user: no two users type the same.
+
+    Raises:
+        InputError: There are fewer traces than users.
+    """
+    if len(traces) < users:
+        raise InputError(
+            f"there are {len(traces)} different traces for {users} users, who would share prompts "
+            "in the server's cache; name a repository with a longer history by --repository"
+        )
+    return [traces[number::users] for number in range(users)]
+
+
+async def climb(
+    users: int,
+    engine: EngineSettings,
+    traces: Sequence[Trace],
+    schedule: Schedule,
+    *,
+    clock: Clock,
+    watch: Watch,
+) -> Rung:
+    """Let so many users type, and return what happened in the time that counts.
+
+    Raises:
+        InputError: There are fewer traces than users.
+    """
+    rng = random.Random(schedule.seed)
+    typed, ledger = Typed(), Ledger(clock=clock)
+    hands = dealt(traces, users)
+    begin_ms = clock.monotonic_ms()
+    spread_ms = min(SPREAD_MS, 1000 * schedule.warm_up_s)
+    from_ms = begin_ms + schedule.warm_up_s * 1000
+    to_ms = from_ms + schedule.measured_s * 1000
+    async with AsyncExitStack() as stack:
+        for number, hand in enumerate(hands):
+            name = f"{users}-{number}"
+            typist = Typist(name, engine, typed=typed, ledger=ledger, clock=clock)
+            stack.push_async_callback(typist.close)
+            work = typist.type(hand, begin_ms + rng.uniform(0.0, spread_ms))
+            _until_left(stack, asyncio.create_task(work))
+        await asyncio.sleep(schedule.warm_up_s)
+        before = watch.work()
+        watch.take()
+        _until_left(stack, asyncio.create_task(watch.watch()))
+        await asyncio.sleep(max(0.0, to_ms - clock.monotonic_ms()) / 1000)
+        after, looks = watch.work(), watch.take()
+        await asyncio.sleep(schedule.cool_down_s)
+        ledger.is_over = True
+    # Whoever falls behind its times still counts by when it was due.
+    in_time = [from_ms <= due_ms < to_ms for due_ms in typed.due_ms]
+    return Rung(
+        users=users,
+        seconds=schedule.measured_s,
+        asks=[ask for ask in typed.asks if from_ms <= ask.due_ms < to_ms],
+        num_keys=sum(in_time),
+        late_ms=[ms for ms, counts in zip(typed.late_ms, in_time, strict=True) if counts],
+        generations=[
+            _ended(each) for each in ledger.generations if from_ms <= each.begun_ms < to_ms
+        ],
+        work=Work(*(last - first for first, last in zip(before, after, strict=True))),
+        looks=looks,
+    )
+
+
+def _until_left(stack: AsyncExitStack, task: asyncio.Task[None]) -> None:
+    """Cancel a task when the stack is left; raise there what it raised before."""
+
+    async def end() -> None:
+        if not task.cancel():
+            task.result()
+        await asyncio.gather(task, return_exceptions=True)
+
+    stack.push_async_callback(end)
+
+
+def _ended(generated: Generated) -> Generated:
+    if generated.ending is Ending.RUNNING:
+        generated.ending = Ending.UNFINISHED
+    return generated
