@@ -12,13 +12,22 @@ export ORT_DISABLE_TELEMETRY := 1
 NPM := build/npm
 export NODE_PATH := $(CURDIR)/$(NPM)/node_modules
 
-.PHONY: demo test test-benchmarks test-export spark-test check fix bench bench-corpus bench-eval bench-telemetry clean
+.PHONY: demo test docs reference test-docs test-benchmarks test-export spark-test check fix bench bench-load bench-corpus bench-eval bench-telemetry clean
 
 demo: $(VENV)/.analyst  ## ghost text from the shipped model, in real editor sessions
 	$(BIN)/python -m bench.demo
 
 test: $(VENV)/.dev $(NPM)/.ready  ## every test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
+docs: $(VENV)/.docs reference  ## the documentation as a site: build/site/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+reference: $(VENV)/.dev  ## docs/reference and docs/metrics.md, from the code
+	$(BIN)/python -m docs.site.reference
+
+test-docs: $(VENV)/.docs  ## runs the commands of the documents, builds site and wheel
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m documentation --timeout 1200 tests/docs
 
 BENCHMARKS ?= ../shared/benchmarks
 test-benchmarks: $(VENV)/.dev $(NPM)/.ready  ## the eval harness on whole benchmarks: every true answer, load, throughput
@@ -57,6 +66,11 @@ bench: $(VENV)/.analyst  ## the latency tables of README and docs
 	$(BIN)/python -m bench.keystrokes
 	$(BIN)/python -m bench.engine_latency
 
+USERS ?= 1,2,4,8
+MINUTES ?= 1
+bench-load: $(VENV)/.dev  ## how many users who type at once `fimble serve` carries on this machine
+	$(BIN)/python -m bench.load --users $(USERS) --minutes $(MINUTES)
+
 bench-corpus: $(VENV)/.dev $(PEER)/.ready  ## what building a corpus costs, and a peer on the same input
 	$(BIN)/python -m bench.corpus.throughput
 	$(BIN)/python -m bench.corpus.stage_costs
@@ -77,6 +91,10 @@ $(VENV)/.dev: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) --editable '.[dev]'
 	touch $@ $(VENV)/.analyst
+
+$(VENV)/.docs: $(VENV)/.dev
+	$(PIP) --editable '.[dev,docs]'
+	touch $@
 
 # Tests of TypeScript say that they are left out where there is no npm.
 $(NPM)/.ready: $(VENV)/.dev eval_harness/languages/typescript.py

@@ -97,7 +97,8 @@ def _notes_above(lines: list[str], start: int) -> list[tuple[str, str]]:
 
 def commands(script: str) -> list[str]:
     """Split a script into simple commands: at ends of lines, `;`, `|` and `&` outside of quotes."""
-    found, quote, command = [], "", ""
+    found: list[str] = []
+    quote, command = "", ""
     position = 0
     script = script.replace("\\\n", " ")
     while position < len(script):

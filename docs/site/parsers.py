@@ -82,8 +82,11 @@ def _children(parser: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.A
 
 def _helps(parser: argparse.ArgumentParser) -> dict[str, str]:
     action = _subparsers(parser)
-    pseudo = [] if action is None else action._get_subactions()  # noqa: SLF001 - see above
-    return {each.dest: each.help or "" for each in pseudo}
+    if action is None:
+        return {}
+    assert isinstance(action, argparse._SubParsersAction)  # noqa: SLF001 - see above
+    shown = action._get_subactions()  # noqa: SLF001 - see above
+    return {each.dest: each.help or "" for each in shown}
 
 
 def options(parser: argparse.ArgumentParser) -> list[Option]:

@@ -1,8 +1,7 @@
-"""Every command in README and docs exists, with every option that it is called with."""
+"""What README and docs say of the code is true: commands, options, keys, and the reference."""
 
 import argparse
 import re
-import shutil
 import tomllib
 from collections.abc import Callable
 from functools import cache
@@ -11,7 +10,13 @@ from pathlib import Path
 import pytest
 
 from docs.site.blocks import ROOT, Block, Call, blocks, call, commands, pages
-from docs.site.parsers import root
+from docs.site.parsers import root, usages
+from docs.site.reference import FOLDER
+from docs.site.reference import PAGES as REFERENCE
+from docs.site.tables import Field, fields, tables
+from fimble.config import from_table
+from fimble.experiments import Experiment
+from fimble.settings import EngineSettings, Settings
 
 PAGES = pages()
 OF_THE_SYSTEM = frozenset(
@@ -31,8 +36,6 @@ OF_THE_SYSTEM = frozenset(
         "unzip",
     }
 )
-OF_OTHERS = "not run"
-"""Programs that are not ours may stand in a block that is not executed, and says why."""
 
 
 class WrongCallError(Exception):
@@ -128,12 +131,12 @@ def test_commands_in_documents_exist_with_their_options(page: Path) -> None:
 def test_commands_stand_in_blocks_that_say_so() -> None:
     """Else nobody would look at them."""
     found = [block for page in PAGES for block in blocks(page)]
-    unmarked = [b for b in found if b.looks_like_shell and not b.is_shell]
+    unmarked = [b for b in found if b.looks_like_shell and not b.word]
     assert [f"{b.path}:{b.line}: {b.text.splitlines()[0]}" for b in unmarked] == []
     assert sum(block.is_shell for block in found) > 20
 
 
-def test_a_wrong_command_would_be_found(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_command_would_be_found() -> None:
     block = Block(Path("x.md"), 1, "sh", "", "", ())
     for text in (
         "fimble complete --jsn x.py:1:1",
@@ -163,4 +166,36 @@ def test_scripts_are_split_as_a_shell_would() -> None:
     ]
     assert commands("") == []
     assert len(commands("fimble doctor\n" * 20_000)) == 20_000
-    assert shutil.which("sh")
+
+
+@pytest.mark.parametrize("name", REFERENCE)
+def test_a_page_of_the_reference_says_what_the_code_says(name: str) -> None:
+    assert (FOLDER / name).read_text(encoding="utf-8") == REFERENCE[name](), "run `make reference`"
+
+
+def test_the_reference_has_every_command_and_every_key() -> None:
+    names = [usage.name for usage in usages()]
+    assert len(names) == len(set(names))
+    assert {"fimble lsp", "fimble eval run", "fimble telemetry operations sql"} <= set(names)
+    assert all(usage.help for usage in usages())
+    assert [head for head, _ in tables(Settings)][:3] == [
+        "[engine]",
+        "[completion]",
+        "[completion.window]",
+    ]
+    assert fields(EngineSettings)[1:3] == [
+        Field("backend", "`embedded`, `tgi`, `openai`", '`"embedded"`', ""),
+        Field(
+            "url", "text", '`""`', "Base URL of the server, for the backends `tgi` and `openai`."
+        ),
+    ]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_settings_and_registrations_in_documents_are_valid(page: Path) -> None:
+    """A block of TOML that names its file in its first line, or a note above it."""
+    for block in blocks(page):
+        if block.word == "toml" and block.text.startswith("# fimble.toml"):
+            from_table(Settings, tomllib.loads(block.text), where=f"{page}:{block.line}")
+        elif block.word == "toml" and "hypothesis =" in block.text:
+            from_table(Experiment, tomllib.loads(block.text), where=f"{page}:{block.line}")
