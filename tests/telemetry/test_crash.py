@@ -14,15 +14,17 @@ from typing import TYPE_CHECKING
 import duckdb
 import pytest
 
-from tests.stand_ins.spool_writer import lines_of, session
+from telemetry.compaction import MIN_DAYS
+from tests.stand_ins.spool_writer import START_MS, lines_of, session
 
 if TYPE_CHECKING:
     from tests.telemetry.conftest import Store
 
+DAY_MS = 86_400_000
 ROOT = Path(__file__).parents[2]
 WRITER = ROOT / "tests" / "stand_ins" / "spool_writer.py"
 
-# Kills itself at the n-th thing that Python does to a file (PEP 578), for every second n, in
+# Kills itself at the n-th thing that Python does to a file (PEP 578), for every so many n, in
 # children of one process, so that each start is cheap. Prints the last n that killed.
 KILLER = """
 import os, shutil, signal, sys
@@ -45,16 +47,17 @@ def attempt(folder, kill_at):
     os._exit(0)
 
 start, work = Path(sys.argv[1]), Path(sys.argv[2])
-number, status = int(sys.argv[3]) - 2, None
+stride = int(sys.argv[4])
+number, status = int(sys.argv[3]) - stride, None
 while status != 0:
-    number += 2
+    number += stride
     folder = work / f"{number:03}"
     shutil.copytree(start, folder)
     child = os.fork()
     if child == 0:
         attempt(folder, number)
     status = os.waitpid(child, 0)[1]
-print(number - 2)
+print(number - stride)
 """
 
 
@@ -87,16 +90,9 @@ def test_a_merger_killed_at_any_step_loses_and_doubles_nothing(data: Store, tmp_
     data.put("a-1.jsonl", [*first[4:], b"damaged\n"])
     data.put("b-0.jsonl.open", [*second, second[0][:9]])
     expected = {"a": list(range(len(first))), "b": list(range(len(second)))}
-    start, work = tmp_path / "start", tmp_path / "killed"
-    work.mkdir()
-    start.mkdir()
-    data.spool.rename(start / "spool")
-    data.warehouse.folder.rename(start / "warehouse")
-    first_kill = random.SystemRandom().choice("12")  # so that each step has its turn
-    command = [sys.executable, "-c", KILLER, os.fspath(start), os.fspath(work), first_kill]
-    killed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=170)
-    assert int(killed.stdout) >= 20
-    for folder in sorted(work.iterdir()):
+    folders = kill_at_each_step(data, tmp_path, stride=2)
+    assert len(folders) >= 10
+    for folder in folders:
         left = type(data)(folder / "spool", type(data.warehouse)(folder / "warehouse"), data.clock)
         assert left.seqs() == expected, folder
         left.merge()
@@ -107,6 +103,43 @@ def test_a_merger_killed_at_any_step_loses_and_doubles_nothing(data: Store, tmp_
         retired = {path.removeprefix("events/") for path in manifest.retired if "events/" in path}
         assert on_disk == {d.name for d in manifest.days.values()} | retired
         assert (left.warehouse.aside / "a-1.jsonl").read_bytes() == b"damaged\n"
+
+
+@pytest.mark.slow
+def test_a_merger_killed_while_it_compacts_loses_and_doubles_nothing(
+    data: Store, tmp_path: Path
+) -> None:
+    for number in range(MIN_DAYS):
+        lines = lines_of(session(1, seed=number), f"s{number}", start_ms=START_MS + number * DAY_MS)
+        data.put(f"s{number}-0.jsonl", lines)
+    data.clock.now_ms = START_MS + MIN_DAYS * DAY_MS
+    data.merge()
+    expected = data.rows("from opportunities order by all")
+    for folder in kill_at_each_step(data, tmp_path, stride=5):
+        left = type(data)(folder / "spool", type(data.warehouse)(folder / "warehouse"), data.clock)
+        assert left.rows("from opportunities order by all") == expected, folder
+        left.clock.now_ms = START_MS + 90 * DAY_MS
+        left.merge()
+        manifest = left.warehouse.manifest()
+        assert left.rows("from opportunities order by all") == expected, folder
+        assert len(manifest.blocks["2026-09"].days) == MIN_DAYS
+        requests = {f"requests/{path.name}" for path in (folder / "warehouse/requests").iterdir()}
+        assert requests - manifest.retired.keys() == requests & manifest.named()
+
+
+def kill_at_each_step(data: Store, tmp_path: Path, *, stride: int) -> list[Path]:
+    """Return folders, each with what a merge leaves that was killed so many steps later."""
+    start, work = tmp_path / "start", tmp_path / "killed"
+    work.mkdir()
+    start.mkdir()
+    data.spool.rename(start / "spool")
+    data.warehouse.folder.rename(start / "warehouse")
+    command = [sys.executable, "-c", KILLER, os.fspath(start), os.fspath(work)]
+    first_kill = random.SystemRandom().randint(1, stride)  # so that each step has its turn
+    command += [str(first_kill), str(stride)]
+    killed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=170)
+    assert int(killed.stdout) >= 10
+    return sorted(work.iterdir())
 
 
 @pytest.mark.slow
