@@ -148,7 +148,7 @@ def _decode(sequence: KeyValueSequence, num_tokens: int) -> None:
     """Generate greedily after what the sequence holds."""
     token = sequence.ids[-1]
     for _ in range(num_tokens):
-        scores = sequence.run([token], past_tokens=len(sequence.ids), cancellation=Cancellation())
+        [scores] = sequence.run([token], past_tokens=len(sequence.ids), cancellation=Cancellation())
         token = int(np.argmax(scores))
 
 

@@ -25,6 +25,7 @@ class Spelling:
     """A vocabulary in the order of its tokens' bytes."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
+        self.vocabulary = vocabulary
         known = ((vocabulary.token_bytes(number), number) for number in range(vocabulary.size))
         self._sorted = sorted(pair for pair in known if pair[0])
 
@@ -57,6 +58,18 @@ class Beginning:
     def is_spelled(self) -> bool:
         """Whether nothing is left."""
         return not self._left
+
+    def guesses(self, *, limit: int) -> list[int]:
+        """Return the tokens that what is left is usually made of, but for the last.
+
+        The last one may be the start of a longer token. Nobody sees these: each is compared with
+        what the model chooses.
+        """
+        try:
+            text = self._left.decode()
+        except UnicodeDecodeError:  # the last token ended within a character
+            return []
+        return self._spelling.vocabulary.encode([text])[:-1][:limit] if text else []
 
     def only_fitting(self, logits: Scores) -> Scores:
         """Return scores in which only tokens that spell what is left have a chance."""

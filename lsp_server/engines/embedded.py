@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from fimble.manifest import Manifest
     from lsp_server.engines.graph import Cancellation, KeyValueSequence
     from lsp_server.engines.sampling import Scores
+    from lsp_server.engines.sequences import Lease
 
 PREFILL_CHUNK_TOKENS = 128
 """A prompt is read in pieces of this size, so that others get their turn in between."""
@@ -136,32 +137,22 @@ class EmbeddedEngine:
         assert generation.max_new_tokens > 0
         assert total <= self.manifest.context_tokens
         lease = self._pool.lease(generation.prompt_ids)
-        cached_tokens = 0 if generation.wants_prompt_logprobs else lease.cached_tokens
+        beginning = Beginning(generation.beginning, self._spelling)
+        ahead = _Ahead(lease, generation, beginning, cancellation)
         try:
-            logits = yield from _prefill(lease.sequence, cached_tokens, generation, cancellation)
-            yield from self._decode(lease.sequence, logits, generation, cancellation)
+            yield from ahead.read_prompt()
+            yield from self._decode(ahead, generation, beginning)
         finally:
             self._pool.give_back(lease.sequence)
 
     def _decode(
-        self,
-        sequence: KeyValueSequence,
-        logits: Scores,
-        generation: Generation,
-        cancellation: Cancellation,
+        self, ahead: _Ahead, generation: Generation, beginning: Beginning
     ) -> Generator[GeneratedToken, None, None]:
         chooser = TokenChooser(generation.sampling, num_top=generation.num_top_tokens)
-        beginning = Beginning(generation.beginning, self._spelling)
         decoder = TextDecoder(self.vocabulary)
         end = _End(generation)
-        ids = list(generation.prompt_ids)
-        end_place = len(ids) + generation.max_new_tokens
-        # Draws and penalties depend on what comes before: guesses would have to be weighed.
-        can_guess = generation.sampling == GREEDY and sequence.max_rows > NUM_DRAFTED_TOKENS
-        drafts = Drafts() if can_guess else None
-        rows, guessed = [logits], list[int]()
         while True:
-            choice = chooser.choose(beginning.only_fitting(rows.pop(0)), ids)
+            choice = chooser.choose(beginning.only_fitting(ahead.scores), ahead.ids)
             token_id = choice.chosen.token_id
             special = self.vocabulary.specials.get(token_id)
             behind = beginning.behind(self.vocabulary.token_bytes(token_id))
@@ -173,17 +164,7 @@ class EmbeddedEngine:
                 )
             if finish:
                 return
-            ids.append(token_id)
-            if guessed and guessed.pop(0) == token_id:
-                continue  # what comes after it is known already
-            guessed = (
-                drafts.after(ids, limit=end_place - len(ids) - 1)
-                if drafts and beginning.is_spelled
-                else []
-            )
-            rows = sequence.run_each(
-                [token_id, *guessed], past_tokens=len(ids) - 1, cancellation=cancellation
-            )
+            ahead.append(token_id)
 
 
 class _End:
@@ -213,23 +194,94 @@ class _End:
         return None
 
 
-def _prefill(
-    sequence: KeyValueSequence,
-    cached_tokens: int,
-    generation: Generation,
-    cancellation: Cancellation,
-) -> Generator[Prefilled, None, Scores]:
-    """Read the prompt after its cached start; return logits of its last token."""
-    ids = generation.prompt_ids
-    size = 1 if generation.wants_prompt_logprobs else PREFILL_CHUNK_TOKENS
-    start = cached_tokens
-    while True:
-        piece = ids[start : start + size]
-        logits = sequence.run(piece, past_tokens=start, cancellation=cancellation)
-        start += len(piece)
-        next_logprob = None
-        if generation.wants_prompt_logprobs and start < len(ids):
-            next_logprob = float(log_softmax(logits)[ids[start]])
-        yield Prefilled(len(piece), cached_tokens, next_logprob)
+class _Ahead:
+    """The scores of what comes next, found with as few forward passes as can be.
+
+    They are remembered from the generation before, which often chose the same tokens; or they come
+    from one pass over tokens that were guessed, where the guesses turn out to be right.
+
+    Args:
+        lease: The sequence to go on with.
+        generation: What to do.
+        beginning: What the answer begins with.
+        cancellation: Ends a pass.
+    """
+
+    def __init__(
+        self,
+        lease: Lease[KeyValueSequence],
+        generation: Generation,
+        beginning: Beginning,
+        cancellation: Cancellation,
+    ) -> None:
+        self.ids = list(generation.prompt_ids)
+        """The prompt, and every token that was chosen."""
+        self._sequence = lease.sequence
+        self._generation = generation
+        self._beginning = beginning
+        self._cancellation = cancellation
+        self._end_place = len(self.ids) + generation.max_new_tokens
+        # Draws and penalties depend on what comes before: guesses would have to be weighed.
+        can_guess = generation.sampling == GREEDY and lease.sequence.max_rows > NUM_DRAFTED_TOKENS
+        self._drafts = Drafts(lease.former) if can_guess else None
+        self._cached_tokens = 0 if generation.wants_prompt_logprobs else lease.cached_tokens
+        self._rows: list[Scores] = []
+        self._guessed: list[int] = []
+
+    @property
+    def scores(self) -> Scores:
+        """The scores of what comes after `ids`."""
+        return self._rows[0]
+
+    def read_prompt(self) -> Generator[Prefilled, None, None]:
+        """Read the prompt behind its cached start, and what of the answer can be guessed."""
+        ids, wants_each = self.ids, self._generation.wants_prompt_logprobs
+        start = self._cached_tokens
         if start == len(ids):
-            return logits
+            known = self._sequence.scores_after(ids)
+            if known is not None:
+                self._rows = [known]
+                yield Prefilled(0, start, None)
+                return
+            start = self._cached_tokens = start - 1
+        size = 1 if wants_each else PREFILL_CHUNK_TOKENS
+        while start < len(ids):
+            piece = ids[start : start + size]
+            guesses = self._guesses() if start + len(piece) == len(ids) else []
+            self._run(piece, guesses, start)
+            start += len(piece)
+            next_logprob = None
+            if wants_each and start < len(ids):
+                next_logprob = float(log_softmax(self.scores)[ids[start]])
+            yield Prefilled(len(piece), self._cached_tokens, next_logprob)
+
+    def append(self, token_id: int) -> None:
+        """Go on with the token that was chosen."""
+        self.ids.append(token_id)
+        del self._rows[0]
+        if self._guessed and self._guessed.pop(0) == token_id:
+            return
+        known = self._sequence.scores_after(self.ids)
+        if known is not None:
+            self._rows = [known]
+            self._guessed.clear()
+        else:
+            self._run([token_id], self._guesses(), len(self.ids) - 1)
+
+    def _guesses(self) -> list[int]:
+        """Return guesses at what follows `ids`."""
+        if self._drafts is None:
+            return []
+        limit = min(self._end_place - len(self.ids) - 1, self._sequence.max_rows - 1)
+        if not self._beginning.is_spelled:
+            return self._beginning.guesses(limit=limit)
+        return self._drafts.after(self.ids, limit=limit)
+
+    def _run(self, piece: list[int], guesses: list[int], past_tokens: int) -> None:
+        self._rows = self._sequence.run(
+            [*piece, *guesses],
+            past_tokens=past_tokens,
+            cancellation=self._cancellation,
+            num_scores=len(guesses) + 1,
+        )
+        self._guessed = list(guesses)

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 LOG_FATAL_ONLY = 4
 MAX_ROWS = 8
 """As `training.export.onnx_graph` writes them; graphs of before give one."""
+MAX_REMEMBERED = 64
+"""Places whose scores a sequence remembers: as many as a completion has."""
 
 
 class CancelledGenerationError(Exception):
@@ -101,6 +103,8 @@ class KeyValueSequence:
         self, session: ort.InferenceSession, architecture: Architecture, context_tokens: int
     ) -> None:
         self.ids: list[int] = []
+        self._remembered: dict[int, Scores] = {}
+        """Scores of what comes after so many tokens, by their number; the latest places."""
         self._session = session
         self._vocab_size = architecture.vocab_size
         self._context_tokens = context_tokens
@@ -120,29 +124,42 @@ class KeyValueSequence:
         """So many of the last new tokens get scores of their own."""
 
     def run(
-        self, new_ids: Sequence[int], *, past_tokens: int, cancellation: Cancellation
-    ) -> Scores:
-        """Append tokens after the first `past_tokens` and return the scores of what comes next.
+        self,
+        new_ids: Sequence[int],
+        *,
+        past_tokens: int,
+        cancellation: Cancellation,
+        num_scores: int = 1,
+    ) -> list[Scores]:
+        """Append tokens after the first `past_tokens`.
 
         What stood beyond `past_tokens` is forgotten, also when the run fails.
 
+        Args:
+            new_ids: The tokens.
+            past_tokens: So many stay.
+            cancellation: Ends the run.
+            num_scores: Wanted: the scores of what comes after each of the last so many new tokens,
+                up to `max_rows`.
+
         Raises:
             CancelledGenerationError: Somebody cancelled.
         """
+        assert 1 <= num_scores <= min(self.max_rows, len(new_ids))
         logits = self._run(new_ids, past_tokens, cancellation)
-        return cast("Scores", logits[-1].copy())  # the next run writes to the same memory
+        scores = [
+            cast("Scores", row.copy()) for row in logits[-num_scores:]
+        ]  # that memory is ORT's
+        for place, row in enumerate(scores, start=len(self.ids) - num_scores + 1):
+            self._remembered[place] = row
+        while len(self._remembered) > MAX_REMEMBERED:
+            del self._remembered[min(self._remembered)]
+        return scores
 
-    def run_each(
-        self, new_ids: Sequence[int], *, past_tokens: int, cancellation: Cancellation
-    ) -> list[Scores]:
-        """Do as `run` does, and return the scores of what comes after each new token.
-
-        There are `max_rows` of them at most.
-
-        Raises:
-            CancelledGenerationError: Somebody cancelled.
-        """
-        return list(self._run(new_ids, past_tokens, cancellation).copy())
+    def scores_after(self, ids: Sequence[int]) -> Scores | None:
+        """Return the scores of what comes after `ids`, if they were computed and are remembered."""
+        scores = self._remembered.get(len(ids))
+        return scores if scores is not None and self.ids[: len(ids)] == list(ids) else None
 
     def _run(self, new_ids: Sequence[int], past_tokens: int, cancellation: Cancellation) -> Scores:
         """Return the scores behind the last new tokens, in memory of the next run's."""
@@ -151,7 +168,7 @@ class KeyValueSequence:
         assert 0 <= past_tokens <= len(self.ids)
         total = past_tokens + len(new_ids)
         assert total <= self._context_tokens
-        del self.ids[past_tokens:]
+        self._forget_behind(past_tokens)
         ids = np.array([new_ids], np.int64)  # bound, not copied: it must outlive the run
         self._binding.bind_cpu_input("input_ids", ids)
         self._binding.bind_cpu_input("attention_mask", self._mask[:, :total])
@@ -166,12 +183,18 @@ class KeyValueSequence:
         self.ids += new_ids
         return cast("Scores", self._binding.get_outputs()[-1].numpy()[0])
 
+    def _forget_behind(self, length_tokens: int) -> None:
+        del self.ids[length_tokens:]
+        for place in [each for each in self._remembered if each > length_tokens]:
+            del self._remembered[place]
+
     def copy_from(self, other: Self, length_tokens: int) -> None:
         """Become the first `length_tokens` of `other`."""
         assert length_tokens <= len(other.ids)
         for name, buffer in self._buffers.items():
             buffer[:, :, :length_tokens] = other._buffers[name][:, :, :length_tokens]
         self.ids = other.ids[:length_tokens]
+        self._remembered = {n: row for n, row in other._remembered.items() if n <= length_tokens}
 
 
 def _cache_names(num_layers: int) -> list[str]:

@@ -19,6 +19,7 @@ class Cached(Protocol):
 
 
 C = TypeVar("C", bound=Cached)
+MAX_FORMER_TOKENS = 256
 
 
 class Lease(NamedTuple, Generic[C]):
@@ -26,7 +27,9 @@ class Lease(NamedTuple, Generic[C]):
 
     sequence: C
     cached_tokens: int
-    """So many tokens of the prompt are in the sequence; always fewer than the prompt has."""
+    """So many tokens of the prompt are in the sequence, maybe all."""
+    former: tuple[int, ...]
+    """What stood behind them: the answer to a prompt before, or the end of that prompt."""
 
 
 class SequencePool(Generic[C]):
@@ -53,7 +56,8 @@ class SequencePool(Generic[C]):
         assert len(self._leased) < self._limit, "more sequences in use than there are"
         everything = [*self._idle, *self._leased]
         best = max(everything, key=lambda s: common_length(s.ids, ids), default=None)
-        kept = min(common_length(best.ids, ids), len(ids) - 1) if best else 0
+        kept = common_length(best.ids, ids) if best else 0
+        former = tuple(best.ids[kept:][:MAX_FORMER_TOKENS]) if best else ()
         if best in self._idle and 2 * kept >= len(best.ids):
             self._idle.remove(best)
             chosen = best
@@ -62,7 +66,7 @@ class SequencePool(Generic[C]):
             if best is not None and best is not chosen:
                 chosen.copy_from(best, kept)
         self._leased.append(chosen)
-        return Lease(chosen, kept)
+        return Lease(chosen, kept, former)
 
     def give_back(self, sequence: C) -> None:
         """Make a leased sequence the most recently used idle one."""

@@ -25,12 +25,12 @@ class Tokens:
 
 
 def use(pool: SequencePool[Tokens], prompt: Sequence[int]) -> tuple[Tokens, int]:
-    """Lease, let the engine read the prompt, give back."""
+    """Lease, let the engine read the prompt, give back; return the sequence and what it had."""
     lease = pool.lease(prompt)
     assert lease.sequence.ids[: lease.cached_tokens] == list(prompt[: lease.cached_tokens])
     lease.sequence.ids = list(prompt)
     pool.give_back(lease.sequence)
-    return lease
+    return lease.sequence, lease.cached_tokens
 
 
 @pytest.mark.parametrize(
@@ -55,12 +55,27 @@ def test_typing_takes_over_the_sequence_of_the_same_file() -> None:
     assert second.copied_tokens == 0
 
 
-def test_at_least_one_token_is_left_to_read() -> None:
+def test_a_prompt_may_be_in_the_cache_as_a_whole() -> None:
     pool = SequencePool(Tokens, limit=4)
-    use(pool, [1, 2, 3])
+    first, _ = use(pool, [1, 2, 3])
 
-    assert use(pool, [1, 2, 3]).cached_tokens == 2
-    assert use(pool, [1, 2]).cached_tokens == 1
+    assert use(pool, [1, 2, 3]) == (first, 3)
+    assert use(pool, [1, 2]) == (first, 2)
+
+
+def test_what_stood_behind_the_common_start_is_told() -> None:
+    pool = SequencePool(Tokens, limit=4)
+    use(pool, [1, 2, 3, 4, 5, 6])
+
+    def former(prompt: list[int]) -> tuple[int, ...]:
+        lease = pool.lease(prompt)
+        pool.give_back(lease.sequence)
+        return lease.former
+
+    assert former([1, 2, 3, 4]) == (5, 6)  # taken over
+    assert former([1, 9]) == (2, 3, 4, 5, 6)  # copied
+    assert former([1, 2, 3, 4, 5, 6, 7]) == ()
+    assert former([8]) in {(1,), (1, 9), (1, 2, 3, 4, 5, 6)}
 
 
 def test_another_file_copies_the_common_start_and_leaves_the_first_as_it_is() -> None:
@@ -82,8 +97,8 @@ def test_the_least_recently_used_sequence_goes_first() -> None:
 
     use(pool, [3, 3, 3, 3])
 
-    assert use(pool, [1, 1, 1, 1, 1, 1]).cached_tokens == 5
-    assert use(pool, [2, 2, 2, 2]).cached_tokens == 0
+    assert use(pool, [1, 1, 1, 1, 1, 1])[1] == 5
+    assert use(pool, [2, 2, 2, 2])[1] == 0
 
 
 def test_a_sequence_in_use_is_copied_never_shared() -> None:
