@@ -21,6 +21,7 @@ from eval_harness.suites import repository
 from eval_harness.suites.draw import Draw
 from eval_harness.suites.neighbours import with_neighbours
 from eval_harness.suites.registry import open_suite, suite_names
+from fimble.config import read_toml
 from fimble.errors import InputError
 
 if TYPE_CHECKING:
@@ -41,6 +42,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     report.add_argument("--html", type=Path, metavar="FILE", help="write a page for people")
     report.add_argument("--duckdb", type=Path, metavar="FILE", help="write a database")
     report.add_argument("--json", action="store_true", help="print one JSON document")
+    sessions = verbs.add_parser(
+        "sessions", help="simulated people type held-out code in editor sessions"
+    )
+    sessions.add_argument("recipe", metavar="RECIPE", type=Path, help="TOML recipe")
+    sessions.add_argument("--out", metavar="DIR", type=Path, required=True, help="where to")
+    sessions.add_argument("--json", action="store_true", help="print one JSON document")
     doctor = verbs.add_parser("doctor", help="isolation and toolchains of this machine")
     doctor.add_argument("--json", action="store_true", help="print one JSON document")
 
@@ -104,6 +111,8 @@ def run(arguments: argparse.Namespace) -> int:
         return doctor(is_json=arguments.json)
     if arguments.eval_verb == "report":
         return _report(arguments)
+    if arguments.eval_verb == "sessions":
+        return _sessions(arguments)
     plan = _plan(arguments)
     do_run(plan)
     found = read_run(plan.out)
@@ -111,6 +120,22 @@ def run(arguments: argparse.Namespace) -> int:
         _print_json(run_document(found))
     else:
         sys.stdout.write(f"{tables({str(plan.out): found})}\n")
+    return 0
+
+
+def _sessions(arguments: argparse.Namespace) -> int:
+    """Let simulated people type, and say what they took."""
+    from eval_harness.sessions.recipe import SessionsRecipe
+    from eval_harness.sessions.run import run_sessions
+
+    record = run_sessions(read_toml(SessionsRecipe, arguments.recipe), arguments.out)
+    if arguments.json:
+        _print_json(record)
+    else:
+        sys.stdout.write(
+            f"{record['num_drawn']} suggestions came onto the screen, {record['num_judged']} were "
+            f"read, {record['num_taken']} accepted, {record['num_taken_parts']} in part\n"
+        )
     return 0
 
 

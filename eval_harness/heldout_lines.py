@@ -46,7 +46,7 @@ def heldout_lines(draw: Draw, languages: frozenset[str] | None = None) -> Suite:
         raise InputError(f"{NAME} draws from a corpus: --corpus names its folder")
     corpus = Path(draw.source).expanduser()
     by_project: dict[str, dict[str, list[Problem]]] = defaultdict(lambda: defaultdict(list))
-    for project, language, path, text in _heldout_files(corpus):
+    for project, language, path, text in heldout_files(corpus):
         if problem := draw_problem(text, language=language, path=path, seed=draw.seed):
             by_project[language][project].append(problem)
     if not by_project:
@@ -108,7 +108,7 @@ def draw_problem(text: str, *, language: str, path: str, seed: int) -> Problem |
     return None
 
 
-def _heldout_files(corpus: Path) -> Iterator[tuple[str, str, str, str]]:
+def heldout_files(corpus: Path) -> Iterator[tuple[str, str, str, str]]:
     """Yield project, language, path and text of each held-out file."""
     columns = ["project", "language", "path", "split", "text"]
     for source in sorted((corpus / "files").glob("*.parquet")):

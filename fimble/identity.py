@@ -80,6 +80,18 @@ def current_identity(folder: Path, name: str) -> Identity:
     return identity_of(name, max(keys))
 
 
+def share_key(folder: Path, secret: bytes) -> None:
+    """Make the key of the first epoch of a known secret, where there is no key yet.
+
+    Raises:
+        OSError: It cannot be written.
+        ValueError: The secret has not `KEY_BYTES` bytes.
+    """
+    if len(secret) != KEY_BYTES:
+        raise ValueError(f"the secret has {len(secret)} bytes, not {KEY_BYTES}")
+    _create(folder, Key(1, secret))
+
+
 def identities(folder: Path, name: str) -> tuple[Identity, ...]:
     """Return every pseudonym that the user has had under keys that still exist.
 

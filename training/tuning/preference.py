@@ -19,7 +19,7 @@ from training.tuning.recipe import Method, Objective
 from training.tuning.record import Task
 from training.tuning.record import read_examples as read_instructions
 from training.tuning.scores import held_out_cases, summary
-from training.tuning.trainer import JsonLog, measured, trainer_settings
+from training.tuning.trainer import JsonLog, measured, silence, trainer_settings
 from training.tuning.watch import Watch, WatchedPair
 
 if TYPE_CHECKING:
@@ -221,6 +221,7 @@ def _learn(
         trainer = DPOTrainer(args=DPOConfig(**settings, **_dpo_loss(recipe)), **shared)
     else:
         trainer = KTOTrainer(args=KTOConfig(**settings, beta=recipe.beta), **shared)
+    silence(trainer)
     result = trainer.train()
     save_model(trainer.model, parent, recipe.method, out)
     return {

@@ -22,7 +22,13 @@ from training.tuning.recipe import Method
 from training.tuning.record import read_examples
 from training.tuning.rows import RowCollator, mixture, packed_rows
 from training.tuning.scores import held_out_cases, summary
-from training.tuning.trainer import JsonLog, last_checkpoint, measured, trainer_settings
+from training.tuning.trainer import (
+    JsonLog,
+    last_checkpoint,
+    measured,
+    silence,
+    trainer_settings,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -105,6 +111,7 @@ def _learn(recipe: SftRecipe, parent: ParentModel, seen: Mixture, out: Path) -> 
         peft_config=None if recipe.method is Method.FULL else lora_config(recipe.adapter),
         callbacks=[JsonLog(out)],
     )
+    silence(trainer)
     result = trainer.train(resume_from_checkpoint=last_checkpoint(out))
     save_model(trainer.model, parent, recipe.method, out)
     num_tokens = sum(len(row["input_ids"]) for row in rows)

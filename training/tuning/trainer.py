@@ -8,7 +8,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import AutoModelForCausalLM, TrainerCallback, TrainingArguments
+from transformers import AutoModelForCausalLM, PrinterCallback, TrainerCallback, TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
 
 from training.tuning.outcome import LOG_NAME
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from transformers import TrainerControl, TrainerState
+    from transformers import Trainer, TrainerControl, TrainerState
 
     from training.tuning.encoding import Encoder
     from training.tuning.recipe import LearningConfig
@@ -66,6 +66,11 @@ def trainer_settings(config: LearningConfig, out: Path, *, seed: int) -> dict[st
         "seed": seed,
         "data_seed": seed,
     }
+
+
+def silence(trainer: Trainer) -> None:
+    """Keep the numbers of a run off standard output, where the command's own answer goes."""
+    trainer.remove_callback(PrinterCallback)
 
 
 def last_checkpoint(out: Path) -> str | None:

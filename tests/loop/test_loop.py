@@ -1,0 +1,139 @@
+"""The whole loop: what it refuses, how it goes on, and at toy size what it brings."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.loop.house import held_out, write_projects
+
+TOY = Path(__file__).with_name("toy.toml")
+NUM_HELD_OUT = 6
+
+
+def write_recipe(folder: Path, *changes: tuple[str, str]) -> Path:
+    """Write the toy's recipe beside its projects, with words of it replaced."""
+    text = TOY.read_text(encoding="utf-8")
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    path = folder / "loop.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def command(recipe: Path, out: Path) -> list[str]:
+    return [sys.executable, "-m", "fimble", "loop", str(recipe), "--out", str(out), "--json"]
+
+
+def loop(recipe: Path, out: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(recipe, out), capture_output=True, text=True, check=False)
+
+
+def stage_names(out: Path) -> list[str]:
+    record = json.loads((out / "loop.json").read_text(encoding="utf-8"))
+    return [stage["name"] for stage in record["stages"]]
+
+
+def error_of(done: subprocess.CompletedProcess[str]) -> str:
+    """Return the one message of a command that refused its input."""
+    assert (done.returncode, done.stdout) == (2, "")
+    (message,) = [line for line in done.stderr.splitlines() if line.startswith("fimble: ")]
+    assert "Traceback" not in done.stderr
+    return message
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "part"),
+    [
+        ("turns = 2", "turns = -1", "turns is -1; it must be 0 to 20"),
+        ("[gate]", "[gates]", "unknown key gates; allowed are name, turns, corpus, vocabulary"),
+        ('name = "house"\nturns', "turns", "name is None; it must be the name of the model"),
+        ("turns = 2", "turns = [", "is not valid TOML"),
+    ],
+)
+def test_a_recipe_that_is_no_loop_is_refused_before_anything_runs(
+    tmp_path: Path, old: str, new: str, part: str
+) -> None:
+    message = error_of(loop(write_recipe(tmp_path, (old, new)), tmp_path / "out"))
+    assert "loop.toml" in message or "TOML" in message
+    assert part.split(";", maxsplit=1)[0] in message or part in message
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.e2e
+def test_a_stage_that_fails_is_mended_and_the_loop_goes_on_there(tmp_path: Path) -> None:
+    write_projects(tmp_path / "projects", num_train=3, num_held_out=1)
+    held = ('["held-12", "held-13", "held-14", "held-15", "held-16", "held-17"]', '["held-03"]')
+    recipe = write_recipe(tmp_path, held, ("size = 1024", "size = 100"))
+    out = tmp_path / "out"
+    message = error_of(loop(recipe, out))
+    assert "the stage 'vocabulary' failed: " in message
+    assert "size is 100; it must be" in message
+    assert stage_names(out) == ["corpus"]
+    built_ns = (out / "corpus" / "card.json").stat().st_mtime_ns
+
+    message = error_of(loop(write_recipe(tmp_path, held, ("total = 100", "total = -1")), out))
+    assert "the stage 'pretraining' failed: " in message
+    assert stage_names(out) == ["corpus", "vocabulary"]
+    assert (out / "corpus" / "card.json").stat().st_mtime_ns == built_ns
+
+    message = error_of(loop(write_recipe(tmp_path, held, ("size = 1024", "size = 2048")), out))
+    assert "the recipe of the stage 'vocabulary' has changed since it ran" in message
+    assert stage_names(out) == ["corpus", "vocabulary"]
+
+
+def test_a_folder_with_something_else_in_it_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine.txt").write_text("mine 🙂", encoding="utf-8")
+    message = error_of(loop(write_recipe(tmp_path), tmp_path / "out"))
+    assert "holds something else" in message
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine.txt"]
+
+
+@pytest.mark.loop
+@pytest.mark.timeout(3600)
+def test_two_turns_of_learning_from_people_raise_acceptance_though_the_loop_is_killed(
+    tmp_path: Path,
+) -> None:
+    write_projects(tmp_path / "projects", num_held_out=NUM_HELD_OUT)
+    assert all(name in TOY.read_text(encoding="utf-8") for name in held_out(12, NUM_HELD_OUT))
+    recipe, out = shutil.copy(TOY, tmp_path / "loop.toml"), tmp_path / "out"
+    for _ in range(3):
+        killed_after(random.SystemRandom().uniform(5, 60), recipe, out)
+    done = loop(recipe, out)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert [stage["name"] for stage in found["stages"]] == stage_names(out)
+    assert len(set(stage_names(out))) == len(stage_names(out)) == 21
+    assert "The loop of" in (out / "report.html").read_text(encoding="utf-8")
+    (test,) = acceptance(found["turns"][-1])
+    assert test["low"] > 0
+
+
+def acceptance(turn: dict[str, Any]) -> list[dict[str, Any]]:
+    return [test for test in turn["tests"] if test["metric"] == "acceptance_rate"]
+
+
+def killed_after(seconds: float, recipe: Path, out: Path) -> None:
+    """Run the loop, and kill it and all that it started."""
+    process = subprocess.Popen(
+        command(recipe, out),
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    time.sleep(seconds)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
