@@ -12,7 +12,7 @@ export ORT_DISABLE_TELEMETRY := 1
 NPM := build/npm
 export NODE_PATH := $(CURDIR)/$(NPM)/node_modules
 
-.PHONY: demo test docs reference test-docs test-benchmarks test-export spark-test check fix bench bench-load bench-corpus bench-eval bench-telemetry clean
+.PHONY: demo test docs reference test-docs test-benchmarks test-loop test-export spark-test check fix bench bench-load bench-corpus bench-eval bench-telemetry clean
 
 demo: $(VENV)/.analyst  ## ghost text from the shipped model, in real editor sessions
 	$(BIN)/python -m bench.demo
@@ -21,7 +21,7 @@ test: $(VENV)/.dev $(NPM)/.ready  ## every test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 docs: $(VENV)/.docs reference  ## the documentation as a site: build/site/index.html
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 reference: $(VENV)/.dev  ## docs/reference and docs/metrics.md, from the code
 	$(BIN)/python -m docs.site.reference
@@ -32,6 +32,9 @@ test-docs: $(VENV)/.docs  ## runs the commands of the documents, builds site and
 BENCHMARKS ?= ../shared/benchmarks
 test-benchmarks: $(VENV)/.dev $(NPM)/.ready  ## the eval harness on whole benchmarks: every true answer, load, throughput
 	FIMBLE_BENCHMARKS=$(abspath $(BENCHMARKS)) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m benchmarks --timeout 3600
+
+test-loop: $(VENV)/.dev  ## the whole loop at toy size: killed, resumed, two turns of learning from people
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m loop tests/loop
 
 ELSEWHERE := build/elsewhere
 test-export: $(VENV)/.dev $(ELSEWHERE)/.ready  ## that transformers 4 and llama.cpp read the exports as we do

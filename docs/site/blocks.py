@@ -2,8 +2,9 @@
 
     <!-- not run: needs a GPU -->       the block that follows is only read, not executed
     <!-- first: mkdir demo -->          executed before the block; for what a reader has already
+    <!-- file: longer.toml -->          the block that follows is this file
 
-A note stands in the lines right above its block. A page may have several of the second kind.
+A note stands in the lines right above its block. A block may have several of the second kind.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ SHELL = frozenset({"sh", "bash"})
 PROGRAMS = ("fimble", "python", "pip", "pipx", "make", "curl", "git", "torchrun", "docker")
 """A block that begins with one of these is a block of commands, whatever its fence says."""
 _FENCE = re.compile(r"^(?P<fence>```+|~~~+)(?P<word>\w*)")
-_NOTE = re.compile(r"<!-- (?P<kind>not run|first): (?P<text>.*?) -->")
+_NOTE = re.compile(r"<!-- (?P<kind>not run|first|file): (?P<text>.*?) -->")
 _ASSIGNMENT = re.compile(r"^[A-Z_][A-Z0-9_]*=")
 _ENDS = frozenset({";", "|", "&", "\n"})
 
@@ -37,6 +38,8 @@ class Block(NamedTuple):
     """Why it is not executed; empty where it is."""
     first: tuple[str, ...]
     """Commands for what the reader is supposed to have."""
+    files: tuple[str, ...] = ()
+    """What the block is the content of."""
 
     @property
     def is_shell(self) -> bool:
@@ -80,7 +83,8 @@ def blocks(path: Path) -> list[Block]:
             notes = _notes_above(lines, start)
             not_run = next((text for kind, text in notes if kind == "not run"), "")
             first = tuple(text for kind, text in notes if kind == "first")
-            found.append(Block(path, start + 2, word, text, not_run, first))
+            files = tuple(text for kind, text in notes if kind == "file")
+            found.append(Block(path, start + 2, word, text, not_run, first, files))
             fence = ""
         elif not fence and line.startswith("    "):
             found.append(Block(path, number + 1, "", line.strip(), "", ()))
