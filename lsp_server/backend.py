@@ -57,6 +57,9 @@ class Backend:
         self._connecting = asyncio.Lock()
         self._slots = asyncio.Semaphore(settings.num_parallel)
         self._num_running = 0
+        # The shared engine starts its process again by itself; of a server, a connection that was
+        # kept may have ended since the last request.
+        self._num_attempts = 1 if settings.kind is BackendKind.EMBEDDED else 2
 
     @property
     def name(self) -> str:
@@ -135,7 +138,7 @@ class Backend:
     async def stream(
         self, query_for: Callable[[Backend], Query], *, patience_s: float = ANSWER_TIMEOUT_S
     ) -> AsyncGenerator[Token | Finish]:
-        """Yield what the engine generates; one that went away is started again, once.
+        """Yield what the engine generates; a server that went away is asked again, once.
 
         Args:
             query_for: Makes the query, once it is known what the engine takes.
@@ -146,7 +149,7 @@ class Backend:
             EngineError: See `fimble.engine.Engine.stream`.
             InputError: See `info`, and text that the engine cannot take.
         """
-        for attempt in (1, 2):
+        for attempt in range(1, self._num_attempts + 1):
             started = False
             engine = None
             try:
@@ -166,7 +169,7 @@ class Backend:
                 async with self._connecting:
                     if engine is None or engine is self._engine:  # others may have a new one
                         await self._forget()
-                if started or attempt == 2 or isinstance(error, _SilentError):
+                if started or attempt == self._num_attempts or isinstance(error, _SilentError):
                     raise
             except OSError as error:
                 raise _no_start(error) from error

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import pytest
+
 from fimble.engine import EngineInfo, Finish, FinishReason, Query, Token
 from fimble.errors import EngineUnavailableError
-from fimble.settings import EngineSettings
+from fimble.settings import BackendKind, EngineSettings
 from lsp_server.backend import Backend
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
-
-    import pytest
 
 
 ANSWER = Finish(FinishReason.END_TOKEN, 1, 0, 1)
@@ -56,7 +56,7 @@ async def test_a_late_failure_of_the_old_engine_leaves_the_new_one_alone(
         return next(engines)
 
     monkeypatch.setattr("lsp_server.engines.shared.engine_for", engine_for)
-    backend = Backend(EngineSettings())
+    backend = Backend(EngineSettings(tgi_url="http://server"))
 
     async def ask() -> list[Token | Finish]:
         return [item async for item in backend.stream(lambda _: Query(parts=("x",)))]
@@ -72,6 +72,38 @@ async def test_a_late_failure_of_the_old_engine_leaves_the_new_one_alone(
         gate.set()
     assert await first == await second == [Token(1, "a", -1.0), ANSWER]
     await backend.close()
+
+
+async def test_the_shared_engine_alone_tries_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Engine] = []
+
+    def engine_for(settings: EngineSettings) -> Engine:
+        del settings
+        made.append(Engine(works=False))
+        return made[-1]
+
+    monkeypatch.setattr("lsp_server.engines.shared.engine_for", engine_for)
+    for settings, num_attempts in ((EngineSettings(), 1), (EngineSettings(url=URL, **TGI), 2)):
+        made.clear()
+        backend = Backend(settings)
+        asking = asyncio.create_task(_all(backend))
+        for number in range(num_attempts):
+            async with asyncio.timeout(10):
+                while len(made) <= number:
+                    await asyncio.sleep(0)
+            await _until_open(made[number], 1)
+            made[number].gates[0].set()
+        with pytest.raises(EngineUnavailableError, match="it went away"):
+            await asking
+        assert [each.is_closed for each in made] == [True] * num_attempts
+
+
+URL = "http://server"
+TGI = {"backend": BackendKind.TGI}
+
+
+async def _all(backend: Backend) -> list[Token | Finish]:
+    return [item async for item in backend.stream(lambda _: Query(parts=("x",)))]
 
 
 async def _until_open(engine: Engine, num_streams: int) -> None:
