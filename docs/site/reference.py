@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
+from docs.site.licences import third_party_page
 from docs.site.parsers import Usage, options, usages
 from docs.site.tables import about, fields, summary, table, tables
 from eval_harness.suites.description import Description
@@ -153,6 +154,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "events.md": events_page,
     "suites.md": suites_page,
     "../metrics.md": dictionary,
+    "../../THIRD_PARTY.md": third_party_page,
 }
 
 
