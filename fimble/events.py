@@ -26,8 +26,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar
 
-SCHEMA_VERSION = 2
-READABLE_VERSIONS = (1, 2)
+SCHEMA_VERSION = 3
+READABLE_VERSIONS = (1, 2, 3)
 """Versions whose events can be read; a field that an older one has not is null."""
 
 
@@ -179,6 +179,10 @@ class Opportunity:
     """`embedded`, `tgi` or `openai`: what answered."""
     total_ms: float
     """From the request to its end."""
+    filter_digest: str = ""
+    """Of the filter that was asked (`fimble.show_filter`); empty where none was."""
+    filter_score: float = 0.0
+    """What it said: how likely the suggestion is accepted and kept, 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,6 +242,22 @@ class Served:
     """From the request to the first token; 0 where no generation was needed."""
     total_ms: float
     """From the request to the answer."""
+    head_chars: int = 0
+    """Characters of the line before the cursor, without indentation."""
+    behind_chars: int = 0
+    """Characters of the line behind the cursor, without blanks at its ends."""
+    is_in_word: bool = False
+    """Whether the cursor stands behind a letter, digit or underscore."""
+    since_taken_ms: float = -1.0
+    """Since a suggestion was accepted in this session; -1 where none was."""
+    since_rejected_ms: float = -1.0
+    """The same of the last one that was rejected."""
+    filter_digest: str = ""
+    """Of the filter that was asked (`fimble.show_filter`); empty where none was."""
+    filter_score: float = 0.0
+    """What it said: how likely the suggestion is accepted and kept, 0 to 1."""
+    filter_propensity: float = 1.0
+    """How likely it was to be shown: below 1 where the filter would have hidden it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -341,12 +361,22 @@ EVENT_KINDS: tuple[type[Event], ...] = (
     Retained,
     Typing,
 )
-NEW_IN_VERSION_2: dict[str, frozenset[str]] = {
-    SessionStarted.kind: frozenset({"plugin_version", "level", "user_key", "key_epoch", "team"}),
-    Served.kind: frozenset({"opportunity_id", "num_snippets", "snippet_bytes"}),
-    Resolved.kind: frozenset({"accept_kind", "num_accepts"}),
+_OF_FILTERS = frozenset({"filter_digest", "filter_score"})
+NEW_IN_VERSIONS: dict[int, dict[str, frozenset[str]]] = {
+    2: {
+        SessionStarted.kind: frozenset(
+            {"plugin_version", "level", "user_key", "key_epoch", "team"}
+        ),
+        Served.kind: frozenset({"opportunity_id", "num_snippets", "snippet_bytes"}),
+        Resolved.kind: frozenset({"accept_kind", "num_accepts"}),
+    },
+    3: {
+        Opportunity.kind: _OF_FILTERS,
+        Served.kind: frozenset({"head_chars", "behind_chars", "is_in_word", "since_taken_ms"})
+        | {"since_rejected_ms", "filter_propensity", *_OF_FILTERS},
+    },
 }
-"""Fields that events of version 1 do not have; kinds that it did not have are not listed."""
+"""Fields that events of the versions before do not have; kinds that were new are not listed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

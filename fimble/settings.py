@@ -155,6 +155,9 @@ class CompletionSettings:
     min_mean_logprob: float = -100.0
     """Of suggestions that nobody asked for, those whose tokens the model found less likely are
     withheld: mean natural logarithm of the tokens' probabilities; -100 withholds nothing."""
+    show_filter: str = ""
+    """File of a filter (`fimble telemetry filter train`) that hides suggestions nobody asked for
+    and hardly anybody would accept; empty hides none."""
     num_candidates: int = 3
     """Suggestions on an explicit request, 1 to 8; all but the first are drawn at random."""
     after_deletion: bool = False

@@ -10,14 +10,16 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from lsprotocol import types
 
-from fimble.errors import ConfigError
+from fimble.errors import ConfigError, InputError
 from fimble.paths import experiments_dir
 from fimble.settings import Settings, TelemetryLevel, load_settings, with_client_options
+from fimble.show_filter import ShowFilter, read_filter
 from lsp_server.backend import Backend
 from lsp_server.logs import OUR_LOGGER
 from lsp_server.variants import Variants, usable
@@ -83,7 +85,7 @@ def make_variants(ls: FimbleServer, settings: Settings, user_id: str) -> Variant
         user_id: Pseudonym of the user; may be empty.
     """
     settings = ls.rollout.applied(settings)
-    return Variants(
+    variants = Variants(
         settings,
         Backend(settings.engine),
         clock=ls.clock,
@@ -91,6 +93,19 @@ def make_variants(ls: FimbleServer, settings: Settings, user_id: str) -> Variant
         experiments=usable(experiments_dir(), settings, ls.messages) if user_id else (),
         rollout=ls.rollout.assignment,
     )
+    variants.show_filter = _filter_of(settings, ls.messages)
+    return variants
+
+
+def _filter_of(settings: Settings, messages: list[str]) -> ShowFilter | None:
+    """Return the filter that is configured; None, and a message, where it cannot be used."""
+    if not settings.completion.show_filter:
+        return None
+    try:
+        return read_filter(Path(settings.completion.show_filter).expanduser())
+    except InputError as error:
+        messages.append(f"Fimble: suggestions go unfiltered: {error}")
+        return None
 
 
 async def begin(ls: FimbleServer) -> None:

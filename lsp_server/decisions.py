@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from fimble.events import NotServed
+from fimble.show_filter import Verdict
 from fimble.stops import StopReason
+
+if TYPE_CHECKING:
+    from lsp_server.cache import Answered
 
 
 class Why(StrEnum):
@@ -15,6 +19,7 @@ class Why(StrEnum):
     SERVED = "a suggestion was sent"
     NOTHING = "the model suggests nothing here"
     UNSURE = "the model is less sure than completion.min_mean_logprob"
+    WEAK = "the filter of completion.show_filter thinks that it would not be accepted"
     LATE = "the engine took longer than completion.deadline_ms"
     DELETING = "text was deleted here, and nothing is known for what is left"
     SUPERSEDED = "an edit or a newer request came first"
@@ -39,13 +44,27 @@ class Decision(NamedTuple):
     backend: str = ""
     """What answered: `embedded`, `tgi` or `openai`."""
     model: str = ""
+    filter_digest: str = ""
+    """Of the filter that hid it; empty where none did."""
+    filter_score: float = 0.0
+    """How likely it was accepted and kept, as the filter says."""
     trouble: str = ""
     """Why the embedded engine answers in place of the server, if it does."""
+
+    def filtered_by(self, verdict: Verdict) -> Decision:
+        """Return this decision with what a filter said."""
+        return self._replace(filter_digest=verdict.digest, filter_score=verdict.score)
+
+    @property
+    def verdict(self) -> Verdict:
+        """What the filter said that hid it."""
+        return Verdict(self.filter_digest, self.filter_score)
 
 
 _MISSED = {
     Why.NOTHING: NotServed.EMPTY,
     Why.UNSURE: NotServed.FILTERED,
+    Why.WEAK: NotServed.FILTERED,
     Why.LATE: NotServed.ERROR,
     Why.DELETING: NotServed.OFF,
     Why.SUPERSEDED: NotServed.CANCELLED,
@@ -72,6 +91,13 @@ _HELD_BACK = frozenset(
 def why_without_text(stop_reason: str) -> Why:
     """Return why an answer has no text."""
     return _WITHOUT_TEXT.get(stop_reason, Why.NOTHING)
+
+
+def why_not_served(answered: Answered, min_mean_logprob: float) -> Why | None:
+    """Return why an answer is no suggestion; None where it is one."""
+    if not answered.text.strip():
+        return why_without_text(answered.stop_reason)
+    return Why.UNSURE if answered.mean_logprob < min_mean_logprob else None
 
 
 def missed_because(decision: Decision, error_kind: str) -> tuple[NotServed, str] | None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, NamedTuple
 
-from fimble.events import Exposed, Opportunity, Resolved, Served, SessionStarted
+from fimble.events import Exposed, Opportunity, Outcome, Resolved, Served, SessionStarted, Trigger
+from fimble.show_filter import NOT_ASKED, Verdict
 from lsp_server.content import Sent
 from lsp_server.outcomes import Outcomes, Rest
 from lsp_server.prompting import language_of
@@ -17,10 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from fimble.clock import Clock
-    from fimble.events import Event, NotServed, Trigger
+    from fimble.events import Event, NotServed
     from fimble.experiments import Assignment
     from fimble.identity import Identity
     from fimble.settings import TelemetrySettings
+    from fimble.show_filter import ShowFilter
     from lsp_server.backend import Answerer
     from lsp_server.completer import Found
     from lsp_server.content import ContentRecorder
@@ -38,6 +40,7 @@ class Offer(NamedTuple):
     trigger: Trigger
     found: Found
     requested_ms: float
+    verdict: Verdict = NOT_ASKED
 
 
 class Missed(NamedTuple):
@@ -49,6 +52,14 @@ class Missed(NamedTuple):
     reason: NotServed
     detail: str
     total_ms: float
+    verdict: Verdict = NOT_ASKED
+
+
+class _Since(NamedTuple):
+    """When suggestions were last accepted and rejected; None where none was."""
+
+    taken_ms: float | None = None
+    rejected_ms: float | None = None
 
 
 class Recorder:
@@ -71,6 +82,7 @@ class Recorder:
         self._writing = Writing()
         self._content = content
         self._is_silent = False
+        self._since = _Since()
         self._besides: dict[str, list[Offer]] = {}
         """Suggestions that went to the editor besides the first."""
         self._timer: asyncio.TimerHandle | None = None
@@ -133,8 +145,18 @@ class Recorder:
                 model_digest=answerer.digest,
                 backend=answerer.backend,
                 total_ms=missed.total_ms,
+                filter_digest=missed.verdict.digest,
+                filter_score=missed.verdict.score,
             )
         )
+
+    def judge(self, offer: Offer, show_filter: ShowFilter | None) -> Verdict:
+        """Return whether a suggestion goes to the editor, as far as a filter has a say."""
+        if show_filter is None or offer.trigger is not Trigger.AUTOMATIC:
+            return NOT_ASKED
+        # The request's name is random; a part of it decides what is shown by chance.
+        draw = int(offer.opportunity_id[:8], 16) / 2**32
+        return show_filter.judge(_served(offer, self._clock.monotonic_ms(), self._since), draw=draw)
 
     def served(self, offer: Offer) -> None:
         """A suggestion goes to the editor."""
@@ -146,7 +168,7 @@ class Recorder:
             requested_ms=offer.requested_ms,
             now_ms=now_ms,
         )
-        self._say([*superseded, served := _served(offer, now_ms)])
+        self._say([*superseded, served := _served(offer, now_ms, self._since)])
         counts = offer.found.counts
         if self._content is not None and offer.target.document is self._open(offer):
             self._content.served(
@@ -250,7 +272,7 @@ class Recorder:
                     requested_ms=taken.requested_ms,
                     now_ms=now_ms,
                 )
-                self._say([_served(taken, now_ms)])
+                self._say([_served(taken, now_ms, self._since)])
                 return
 
     def _open(self, offer: Offer) -> Document | None:
@@ -308,6 +330,10 @@ class Recorder:
             self._write(event)
             if isinstance(event, Resolved):
                 is_accepted = event.accepted_chars > 0
+                if is_accepted:
+                    self._since = self._since._replace(taken_ms=now_ms)
+                elif event.outcome is Outcome.REJECTED:
+                    self._since = self._since._replace(rejected_ms=now_ms)
                 self._put(
                     self._retention.resolved(
                         event.completion_id, is_accepted=is_accepted, now_ms=now_ms
@@ -315,9 +341,10 @@ class Recorder:
                 )
 
 
-def _served(offer: Offer, now_ms: float) -> Served:
+def _served(offer: Offer, now_ms: float, since: _Since) -> Served:
     """Return the event of a suggestion that goes to the editor now."""
-    rest, opportunity_id, target, trigger, found, requested_ms = offer
+    rest, opportunity_id, target, trigger, found, requested_ms, verdict = offer
+    head = target.document.head(target.place).lstrip()
     counts, answered = found.counts, found.answered
     language = language_of(target.document)
     answerer = answered.answerer
@@ -347,4 +374,16 @@ def _served(offer: Offer, now_ms: float) -> Served:
         debounce_ms=found.debounce_ms,
         first_token_ms=max(0.0, first_ms - requested_ms) if first_ms else 0.0,
         total_ms=now_ms - requested_ms,
+        head_chars=len(head),
+        behind_chars=len(target.document.rest(target.place).strip()),
+        is_in_word=head[-1:].isalnum() or head.endswith("_"),
+        since_taken_ms=_passed_ms(since.taken_ms, now_ms),
+        since_rejected_ms=_passed_ms(since.rejected_ms, now_ms),
+        filter_digest=verdict.digest,
+        filter_score=verdict.score,
+        filter_propensity=verdict.propensity,
     )
+
+
+def _passed_ms(then_ms: float | None, now_ms: float) -> float:
+    return -1.0 if then_ms is None else round(now_ms - then_ms, 1)

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 from uuid import uuid4
 
 from fimble.errors import FimbleError, PositionError
 from fimble.events import CacheHit, Trigger
+from fimble.show_filter import Verdict
 from fimble.stops import Scope, Site, StopReason, finish
 from lsp_server.completer import Asked
 from lsp_server.context.source import ContextSource
-from lsp_server.decisions import Decision, Why, missed_because, why_without_text
+from lsp_server.decisions import Decision, Why, missed_because, why_not_served
 from lsp_server.exclusions import Exclusions
 from lsp_server.lookahead import Lookahead
 from lsp_server.notebooks import Notebooks
@@ -238,6 +240,7 @@ class Session:
         document = self.documents.get(request.uri)
         total_ms = self._clock.monotonic_ms() - asking.started_ms
         missed = Missed(asking.request_id, document, request.trigger, reason, detail, total_ms)
+        missed = missed._replace(verdict=decision.verdict)
         self.recorder.missed(missed, asking.drawn.variant.route.current.answerer)
 
     async def _decide(
@@ -266,12 +269,13 @@ class Session:
         found = await completer.find(asked, turn)
         if found is None:
             return Decision(Why.SUPERSEDED), None
-        if not found.answered.text.strip():
-            return _decision(why_without_text(found.answered.stop_reason), found), []
-        is_unsure = found.answered.mean_logprob < variant.settings.min_mean_logprob
-        if is_unsure and request.trigger is Trigger.AUTOMATIC:
-            return _decision(Why.UNSURE, found), []
+        is_automatic = request.trigger is Trigger.AUTOMATIC
+        limit = variant.settings.min_mean_logprob if is_automatic else -math.inf
+        if (why_not := why_not_served(found.answered, limit)) is not None:
+            return _decision(why_not, found), []
         item = self._serve(request, target, found, asking)
+        if isinstance(item, Verdict):
+            return _decision(Why.WEAK, found).filtered_by(item), []
         others = self._besides(request, target, found.others, asking)
         return _decision(Why.SERVED, found), [item, *others]
 
@@ -345,11 +349,16 @@ class Session:
             is_deleting=deletes and trigger is Trigger.AUTOMATIC,
         )
 
-    def _serve(self, request: Request, target: Target, found: Found, asking: _Asking) -> Item:
-        """Return the item for a new suggestion, which is recorded from now on."""
+    def _serve(
+        self, request: Request, target: Target, found: Found, asking: _Asking
+    ) -> Item | Verdict:
+        """Return the item for a new suggestion, recorded from now on, or why it has none."""
         rest = Rest(uuid4().hex, target.head + found.answered.text)
         offer = Offer(rest, asking.request_id, target, request.trigger, found, asking.started_ms)
-        self.recorder.served(offer)
+        verdict = self.recorder.judge(offer, self._variants.show_filter)
+        if verdict.is_hidden:
+            return verdict
+        self.recorder.served(offer._replace(verdict=verdict))
         self._behind_when_served[request.uri] = target.document.rest(target.place)
         if request.selected is not None:
             line_end = self._line_end(target.document)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from fimble.clock import Clock
     from fimble.experiments import Experiment
     from fimble.settings import CompletionSettings, EngineSettings, Settings
+    from fimble.show_filter import ShowFilter
     from lsp_server.completer import Asked
     from lsp_server.documents import Document, Edit
 
@@ -72,6 +73,8 @@ class Variants:
         patience_s = engine.failover_after_ms / 1000
         route = Route(backend, spare, clock=clock, patience_s=patience_s)
         self.plain = Variant(settings.completion, route)
+        self.show_filter: ShowFilter | None = None
+        """What hides suggestions that would not be accepted, whatever the arms are."""
         self.context = settings.context
         """Code of other files in prompts, whatever the arms are."""
         self._settings = settings

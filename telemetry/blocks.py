@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from telemetry.texts import quoted, stored_requests
-from telemetry.warehouse import FIRST_FOLDED_AS_NOW, Block, Kind, Manifest, Warehouse
+from telemetry.warehouse import FORMAT_VERSION, Block, Kind, Manifest, Warehouse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def all_requests(warehouse: Warehouse, manifest: Manifest) -> str:
     """Return a query for the requests of all days."""
-    is_uniform = manifest.format_version >= FIRST_FOLDED_AS_NOW
+    is_uniform = manifest.format_version == FORMAT_VERSION
     blocks = manifest.blocks.values()
     partly = [block for block in blocks if block.replaced]
     apart = {path for block in partly for path in warehouse.files_of(block)}

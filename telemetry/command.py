@@ -19,6 +19,7 @@ from telemetry.collector import command as collector
 from telemetry.compaction import ROWS_BESIDE_A_QUESTION
 from telemetry.doctor import examine, report_lines
 from telemetry.experiments import command as experiment
+from telemetry.filters import command as filters
 from telemetry.merge import WAIT_S, MergeReport, merge
 from telemetry.metrics import command as metrics
 from telemetry.operations import command as operations
@@ -63,6 +64,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     experiment.add_arguments(
         verbs.add_parser("experiment", help="plan, check and analyse experiments")
+    )
+    filters.add_arguments(
+        verbs.add_parser("filter", help="learn which suggestions are worth showing")
     )
     operations.add_arguments(
         verbs.add_parser("operations", help="fetch backends' metrics, and ask about them")
@@ -170,6 +174,14 @@ def _experiment(warehouse: Warehouse, arguments: argparse.Namespace) -> None:
         experiment.VERBS[arguments.verb](connection, arguments, now_ms=now_ms)
 
 
+def _filter(warehouse: Warehouse, arguments: argparse.Namespace) -> None:
+    """Do what the verb of `fimble telemetry filter` says."""
+    wanted = filters.wanted_of(arguments)
+    _merge_if_possible(warehouse)
+    with one_message(), reading(spool_dir(), warehouse) as connection:
+        filters.run(connection, arguments, wanted)
+
+
 def _doctor(warehouse: Warehouse, arguments: argparse.Namespace) -> None:
     findings = examine(spool_dir(), warehouse)
     as_text = json.dumps(dataclasses.asdict(findings), indent=2)
@@ -203,6 +215,7 @@ _ACTIONS = {
     "ui": _ui,
     "doctor": _doctor,
     "experiment": _experiment,
+    "filter": _filter,
     "operations": operations.run,
     "pairs": pairs.write,
     "simulate": _simulate,

@@ -18,14 +18,13 @@ from typing import TYPE_CHECKING
 from fimble.files import write_whole
 from fimble.spool import adopt_orphans, closed_segments
 from telemetry.compaction import compact
-from telemetry.days import add_fresh, fold_days, write_counts, write_events, write_session_parts
+from telemetry.days import add_fresh, fold_days, write_events, write_session_parts
 from telemetry.privacy.forget import drop_forgotten, is_forgotten, purge
 from telemetry.schema import Flaw
 from telemetry.segments import Content, read_segment
 from telemetry.texts import stored_events
 from telemetry.views import connect, load_records, new_events, publish
 from telemetry.warehouse import (
-    FORMAT_VERSION,
     GRACE_MS,
     WORK_PREFIX,
     Kind,
@@ -130,18 +129,11 @@ def _clean(warehouse: Warehouse, manifest: Manifest, clock: Clock) -> Manifest:
 
 def _upgrade(warehouse: Warehouse, manifest: Manifest, clock: Clock) -> Manifest:
     """Write what an older release left anew: all columns of this one, folded and counted."""
-    if manifest.format_version == FORMAT_VERSION or not manifest.days:
-        return manifest
     unfolded = warehouse.unfolded(manifest)
+    if not unfolded:
+        return manifest
     generation = manifest.generation + 1
     with TemporaryDirectory(dir=warehouse.folder, prefix=WORK_PREFIX) as work, connect(work) as db:
-        if not unfolded:
-            days = {
-                day: write_counts(db, warehouse, manifest, day, generation=generation)
-                for day in manifest.days
-            }
-            counted = replace(manifest, days=days)
-            return warehouse.supersede(manifest, counted, now_ms=clock.wall_ms())
         db.execute(f"create temp view fresh as {stored_events(unfolded)}")
         days = dict(manifest.days)
         for day, files in days.items():

@@ -13,9 +13,8 @@ from typing import Any
 
 from fimble.events import (
     EVENT_KINDS,
-    NEW_IN_VERSION_2,
+    NEW_IN_VERSIONS,
     READABLE_VERSIONS,
-    SCHEMA_VERSION,
     Envelope,
     field_types,
 )
@@ -23,9 +22,20 @@ from fimble.events import (
 _SQL_TYPES = {"str": "varchar", "int": "bigint", "float": "double", "bool": "boolean"}
 _ENVELOPE = field_types(Envelope)
 _FIELDS = {kind.kind: {**_ENVELOPE, **field_types(kind)} for kind in EVENT_KINDS}
-_FIELDS_OF_VERSION_1 = {
-    kind: {name: plain for name, plain in _FIELDS[kind].items() if name not in new}
-    for kind, new in NEW_IN_VERSION_2.items()
+
+
+def _fields_of(version: int, kind: str) -> dict[str, str]:
+    """Return the fields that a kind has in a version."""
+    later = [new.get(kind, frozenset()) for at, new in NEW_IN_VERSIONS.items() if at > version]
+    return {
+        name: plain
+        for name, plain in _FIELDS[kind].items()
+        if not any(name in names for names in later)
+    }
+
+
+_FIELDS_BY_VERSION = {
+    version: {kind: _fields_of(version, kind) for kind in _FIELDS} for version in READABLE_VERSIONS
 }
 _MAX_BIGINT = 2**63 - 1
 _MAX_WALL_MS = 253_402_300_799_999  # the end of the year 9999
@@ -73,9 +83,8 @@ def _checked(table: dict[str, Any]) -> Record | Flaw:
     version, kind = table.get("v"), table.get("ev")
     if not isinstance(version, int) or not isinstance(kind, str):
         return Flaw.DAMAGED
-    of_version = _FIELDS if version == SCHEMA_VERSION else {**_FIELDS, **_FIELDS_OF_VERSION_1}
-    fields = of_version.get(kind)
-    if fields is None or version not in READABLE_VERSIONS:
+    fields = _FIELDS_BY_VERSION.get(version, {}).get(kind)
+    if fields is None:
         return Flaw.UNKNOWN
     if not all(_fits(table.get(name), plain) for name, plain in fields.items()):
         return Flaw.DAMAGED

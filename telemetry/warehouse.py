@@ -40,8 +40,6 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 5
 READABLE_FORMATS = (1, 2, 3, 4, 5)
 """The first one had no folded files, others fewer columns: the next merge folds them anew."""
-FIRST_FOLDED_AS_NOW = 4
-"""Requests of this format are as this release would write them; only counts may be missing."""
 FIRST_WITH_TOMBSTONES = 2
 """Older releases would show what is forgotten, so they must not read on."""
 FIRST_THAT_COUNTS = 3
@@ -79,7 +77,7 @@ class DayFile:
     daily: str = ""
     """Name of the counts; empty in warehouses of formats 1 to 3."""
     latency: str = ""
-    """Name of the histograms; empty in warehouses of formats 1 to 4, whose counts lack columns."""
+    """Name of the histograms; empty in warehouses of formats 1 to 4."""
 
     def file(self, kind: Kind) -> str:
         """Return the name of the file of a kind, within its folder."""
@@ -212,7 +210,7 @@ class Warehouse:
     def unfolded(self, manifest: Manifest) -> list[Path]:
         """Return the files of events that an older release left unfolded, or folded otherwise."""
         days = (day for _, day in sorted(manifest.days.items()))
-        is_old = manifest.format_version < FIRST_FOLDED_AS_NOW
+        is_old = manifest.format_version < FORMAT_VERSION
         return [self.path_of(day, Kind.EVENTS) for day in days if is_old or not day.sessions]
 
     def path_of(self, day: DayFile, kind: Kind) -> Path:

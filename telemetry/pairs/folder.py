@@ -19,7 +19,7 @@ from fimble.content import CONTENT_VERSION
 from fimble.errors import InputError
 from fimble.events import SCHEMA_VERSION
 from fimble.files import sha256_of, write_json
-from fimble.preferences import FORMAT_VERSION, write_examples
+from fimble.preferences import FORMAT_VERSION, KIND, write_examples
 from telemetry.pairs.gather import num_users
 
 if TYPE_CHECKING:
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from telemetry.pairs.gather import Examples, Gathered
     from telemetry.pairs.left import Left
 
-KIND = "fimble-preferences"
-"""Of the manifest: says that a folder is ours to replace."""
 MANIFEST_NAME = "manifest.json"
 
 

@@ -30,6 +30,7 @@ select
     case when is_served then num_chars // 4 + 1 end as generated_tokens,
     case when is_served then num_chars end as num_chars,
     case when is_served then num_lines end as num_lines,
+    case when is_served then mean_logprob end as mean_logprob,
     case when is_served then total_ms / 3 end as first_token_ms,
     total_ms,
     is_shown,

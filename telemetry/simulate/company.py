@@ -28,6 +28,8 @@ OUTCOMES = (Outcome.ACCEPTED, Outcome.ACCEPTED_PART, *UNTAKEN, Outcome.NOT_SHOWN
 SERVED_SHARE, SHOWN_SHARE = 0.86, 0.9
 PART_SHARE = 0.12
 UNDONE_SHARE = 0.02
+HOPELESS_LOGPROB, HOPELESS_SHARE = -2.0, 0.3
+"""What is less likely than this is never accepted; so are so many of the ones not accepted."""
 _DAY_MS = 86_400_000
 _NEVER = -1
 
@@ -77,6 +79,7 @@ class Requests(NamedTuple):
     cache: np.ndarray
     num_chars: np.ndarray
     num_lines: np.ndarray
+    mean_logprob: np.ndarray
     total_ms: np.ndarray
     is_shown: np.ndarray
     outcome: np.ndarray
@@ -141,6 +144,7 @@ def draw_day(simulation: Simulation, users: Users, number: int) -> Requests:
         cache=cache,
         num_chars=num_chars,
         num_lines=num_lines,
+        mean_logprob=_logprobs(simulation, number, is_taken),
         total_ms=np.round(latency_ms * np.where(is_new, simulation.slowdown, 1.0), 1),
         is_shown=is_shown,
         outcome=outcome,
@@ -174,6 +178,20 @@ def _rates(simulation: Simulation, users: Users, chance: np.random.Generator) ->
     """Return the rate of each user on a day."""
     people = People(users.rate[None, :], users.volume[None, :])
     return daily_rates(simulation.world, people, num_days=1, chance=chance)[0, :, 0]
+
+
+def _logprobs(simulation: Simulation, number: int, is_taken: np.ndarray) -> Floats:
+    """Return how likely the model finds what it suggests: likelier what is accepted.
+
+    Nothing else depends on it, and it is drawn apart, so that the rest stays as it is without it.
+    """
+    chance = np.random.default_rng([simulation.seed, 3, number])
+    count = len(is_taken)
+    likely = -chance.gamma(2.0, np.where(is_taken, 0.2, 0.3), count)
+    hopeless = HOPELESS_LOGPROB - chance.gamma(2.0, 0.5, count)
+    is_hopeless = ~is_taken & (chance.random(count) < HOPELESS_SHARE)
+    bounded = np.maximum(likely, HOPELESS_LOGPROB + 0.01)
+    return np.where(is_hopeless, hopeless, bounded).round(4).astype(np.float64)
 
 
 def _kept(chance: np.random.Generator, count: int) -> Floats:

@@ -81,7 +81,12 @@ def write_sessions(simulation: Simulation, spool: Path) -> Written:
             session_id = f"sim{simulation.seed}-{who:x}-{number:x}"
             timed = _session(requests, users, who)
             lines = [
-                json.dumps(to_record(each.event, _envelope(session_id, seq, each.at_ms)))
+                json.dumps(
+                    to_record(
+                        each.event,
+                        _envelope(session_id, seq, each.at_ms - timed[0].at_ms, each.at_ms),
+                    )
+                )
                 for seq, each in enumerate(timed)
             ]
             path = spool / closed_name(segment_name(session_id, 0))
@@ -90,9 +95,12 @@ def write_sessions(simulation: Simulation, spool: Path) -> Written:
     return Written(num_sessions, num_events)
 
 
-def _envelope(session_id: str, seq: int, at_ms: float) -> Envelope:
+def _envelope(session_id: str, seq: int, since_start_ms: float, at_ms: float) -> Envelope:
     return Envelope(
-        session_id=session_id, seq=seq, ts_wall_ms=int(at_ms), ts_mono_ms=round(at_ms % 1e9, 1)
+        session_id=session_id,
+        seq=seq,
+        ts_wall_ms=int(at_ms),
+        ts_mono_ms=round(since_start_ms, 1),
     )
 
 
@@ -174,7 +182,7 @@ def _served(requests: Requests, row: int, name: str) -> Served:
         generated_tokens=num_chars // 4 + 1,
         num_chars=num_chars,
         num_lines=int(requests.num_lines[row]),
-        mean_logprob=-0.4,
+        mean_logprob=float(requests.mean_logprob[row]),
         stop_reason="block" if requests.num_lines[row] > 1 else "line",
         debounce_ms=30.0,
         first_token_ms=round(total_ms / 3, 1),

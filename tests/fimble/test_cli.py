@@ -156,7 +156,7 @@ def test_an_event_is_one_flat_object_of_plain_values() -> None:
         num_accepts=0,
     )
     assert to_record(event, envelope) == {
-        "v": 2,
+        "v": 3,
         "ev": "resolved",
         "session_id": "s",
         "seq": 3,
@@ -183,4 +183,4 @@ def test_a_field_has_one_type_in_all_kinds_of_events() -> None:
         for name, plain in field_types(kind).items():
             types.setdefault(name, set()).add(plain)
     assert {name: plain for name, plain in types.items() if len(plain) > 1} == {}
-    assert importlib.import_module("fimble.events").SCHEMA_VERSION == 2
+    assert importlib.import_module("fimble.events").SCHEMA_VERSION == 3

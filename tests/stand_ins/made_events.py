@@ -55,6 +55,13 @@ def served(name: str, *, total_ms: float = 100.0, num_chars: int = 10) -> Served
         debounce_ms=0.0,
         first_token_ms=total_ms / 2,
         total_ms=total_ms,
+        head_chars=7,
+        behind_chars=2,
+        is_in_word=True,
+        since_taken_ms=900.0,
+        filter_digest="f" * 16,
+        filter_score=0.25,
+        filter_propensity=0.05,
     )
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import duckdb
 import pytest
 
-from fimble.events import NEW_IN_VERSION_2, SessionEnded
+from fimble.events import NEW_IN_VERSIONS, SessionEnded
 from telemetry.schema import COLUMNS
 from telemetry.segments import MAX_SEGMENT_BYTES
 from telemetry.warehouse import FORMAT_VERSION, Kind
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 KINDS_OF_VERSION_1 = {"session_started", "session_ended", "served", "shown", "resolved"}
-NEW_COLUMNS = {name for names in NEW_IN_VERSION_2.values() for name in names}
+NEW_COLUMNS = {n for kinds in NEW_IN_VERSIONS.values() for names in kinds.values() for n in names}
 
 
 def version_1(lines: list[bytes]) -> list[bytes]:

@@ -162,7 +162,7 @@ def test_what_is_no_event_is_counted_and_kept_aside(store: Store) -> None:
         ),
     ]
     unknown = [
-        json.dumps({**record, "v": 3}).encode() + b"\n",
+        json.dumps({**record, "v": 4}).encode() + b"\n",
         json.dumps({**record, "ev": "dreamt"}).encode() + b"\n",
     ]
     torn = good[: len(good) // 2]
@@ -188,10 +188,10 @@ def test_a_field_that_we_do_not_know_is_not_stored(store: Store) -> None:
 
 def test_lines_kept_aside_can_be_merged_by_a_release_that_knows_them(store: Store) -> None:
     first, last = lines_of(TWO_EVENTS, "s")
-    store.put("s-0.jsonl", [first, last.replace(b'"v": 2', b'"v": 3')])
+    store.put("s-0.jsonl", [first, last.replace(b'"v": 3', b'"v": 4')])
     assert store.merge().num_unknown == 1
     aside = store.warehouse.aside / "s-0.jsonl"
-    aside.write_bytes(aside.read_bytes().replace(b'"v": 3', b'"v": 2'))
+    aside.write_bytes(aside.read_bytes().replace(b'"v": 4', b'"v": 3'))
     shutil.move(aside, store.spool)
     assert store.merge() == MergeReport(num_segments=1, num_events=1)
     assert store.seqs() == {"s": [0, 1]}

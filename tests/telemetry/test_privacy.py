@@ -104,7 +104,7 @@ def record_two_users(store: Store) -> list[str]:
         store.put(f"mine{number}-0.jsonl", lines_of(mine, f"mine{number}", start_ms=start_ms))
         store.put(f"other{number}-0.jsonl", lines_of(others, f"other{number}", start_ms=start_ms))
         store.merge()  # the second one retires files of the first
-    damaged = lines_of(mine, "mine0")[3].replace(b'"v": 2', b'"v": 9')
+    damaged = lines_of(mine, "mine0")[3].replace(b'"v": 3', b'"v": 9')
     store.put("mine0-1.jsonl", [damaged, b"torn"])
     store.put("copy-0.jsonl", [damaged, *lines_of(others, "other0")[:2]])
     store.merge()

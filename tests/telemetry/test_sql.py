@@ -227,7 +227,7 @@ def test_nothing_recorded_yet_is_no_error(telemetry: Run, data: Path) -> None:
 def test_merge_says_what_it_did(telemetry: Run, data: Path) -> None:
     lines = lines_of(session(1, seed=0), "c")
     lines[1] = b"damaged\n"
-    lines[2] = lines[2].replace(b'"v": 2', b'"v": 99')
+    lines[2] = lines[2].replace(b'"v": 3', b'"v": 99')
     (data / "spool" / "c-0.jsonl.open").write_bytes(b"".join([*lines, lines[0], lines[0][:10]]))
     result = telemetry("merge")
     assert result.stdout.splitlines() == [
