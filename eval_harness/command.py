@@ -42,12 +42,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     report.add_argument("--html", type=Path, metavar="FILE", help="write a page for people")
     report.add_argument("--duckdb", type=Path, metavar="FILE", help="write a database")
     report.add_argument("--json", action="store_true", help="print one JSON document")
-    sessions = verbs.add_parser(
-        "sessions", help="simulated people type held-out code in editor sessions"
-    )
-    sessions.add_argument("recipe", metavar="RECIPE", type=Path, help="TOML recipe")
-    sessions.add_argument("--out", metavar="DIR", type=Path, required=True, help="where to")
-    sessions.add_argument("--json", action="store_true", help="print one JSON document")
+    for name, text in (
+        ("sessions", "simulated people type held-out code in editor sessions"),
+        ("feedback", "preferences by execution: a project's tests judge a model's texts"),
+    ):
+        verb = verbs.add_parser(name, help=text)
+        verb.add_argument("recipe", metavar="RECIPE", type=Path, help="TOML recipe")
+        verb.add_argument("--out", metavar="DIR", type=Path, required=True, help="where to")
+        verb.add_argument("--json", action="store_true", help="print one JSON document")
     doctor = verbs.add_parser("doctor", help="isolation and toolchains of this machine")
     doctor.add_argument("--json", action="store_true", help="print one JSON document")
 
@@ -113,6 +115,8 @@ def run(arguments: argparse.Namespace) -> int:
         return _report(arguments)
     if arguments.eval_verb == "sessions":
         return _sessions(arguments)
+    if arguments.eval_verb == "feedback":
+        return _feedback(arguments)
     plan = _plan(arguments)
     do_run(plan)
     found = read_run(plan.out)
@@ -135,6 +139,24 @@ def _sessions(arguments: argparse.Namespace) -> int:
         sys.stdout.write(
             f"{record['num_drawn']} suggestions came onto the screen, {record['num_judged']} were "
             f"read, {record['num_taken']} accepted, {record['num_taken_parts']} in part\n"
+        )
+    return 0
+
+
+def _feedback(arguments: argparse.Namespace) -> int:
+    """Let a project's tests judge a model's texts, and say how many passed."""
+    from eval_harness.feedback.recipe import FeedbackRecipe
+    from eval_harness.feedback.run import run_feedback
+
+    manifest = run_feedback(read_toml(FeedbackRecipe, arguments.recipe), arguments.out)
+    if arguments.json:
+        _print_json(manifest)
+    else:
+        num_pairs = manifest["files"]["pairs/train.jsonl"]["num_examples"]
+        sys.stdout.write(
+            f"{manifest['num_seen_by_tests']} of {manifest['num_places']} holes are seen by the "
+            f"tests; {manifest['num_passing']} of {manifest['num_texts']} texts pass; "
+            f"{num_pairs} pairs to train on\n"
         )
     return 0
 

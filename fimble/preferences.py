@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from fimble.fim import Part
 
+KIND = "fimble-preferences"
+"""Of the manifest of a folder of examples: says that the folder is ours."""
 FORMAT_VERSION = 2
 """Of the records; goes into the manifest of a folder of examples."""
 

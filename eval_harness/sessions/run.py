@@ -119,15 +119,23 @@ async def _all_users(
     environment: dict[str, str],
     tally: Tally,
 ) -> None:
-    room = asyncio.Semaphore(recipe.at_once)
+    """Let people sit down one after the other, and type at the same time.
+
+    Raises:
+        EngineUnavailableError: A session broke.
+    """
+    room, start = asyncio.Semaphore(recipe.at_once), asyncio.Lock()
 
     async def one(user: int) -> None:
         async with room:
-            await _one_user(recipe, files, _Seat(user, model, environment, tally))
+            await _one_user(recipe, files, _Seat(user, model, environment, tally, start))
 
-    async with asyncio.TaskGroup() as group:
-        for user in range(recipe.users):
-            group.create_task(one(user))
+    try:
+        async with asyncio.TaskGroup() as group:
+            for user in range(recipe.users):
+                group.create_task(one(user))
+    except* EngineUnavailableError as broken:
+        raise broken.exceptions[0] from None
 
 
 class _Seat(NamedTuple):
@@ -137,6 +145,8 @@ class _Seat(NamedTuple):
     model: str
     environment: dict[str, str]
     tally: Tally
+    start: asyncio.Lock
+    """Held by who starts a server: many at once would each take as long as all of them."""
 
 
 async def _one_user(recipe: SessionsRecipe, files: list[_File], seat: _Seat) -> None:
@@ -146,6 +156,26 @@ async def _one_user(recipe: SessionsRecipe, files: list[_File], seat: _Seat) -> 
         EngineUnavailableError: The server gave up.
     """
     rng = random.Random(f"{recipe.seed} {seat.user}")  # noqa: S311 - a draw
+    client: LspClient | None = None
+    try:
+        async with seat.start:
+            client = await _started(recipe, seat)
+        for file in rng.sample(files, min(recipe.visits, len(files))):
+            await _visit(client, file, rng, recipe, seat.tally)
+        if recipe.level is TelemetryLevel.CONTENT:
+            # What became of the last suggestions is looked at after so long.
+            await asyncio.sleep(LATER_S[0] + 1)
+        await client.close()
+    except (LspError, TimeoutError, ConnectionError) as error:
+        why = str(error) or "the server did not answer in time"
+        raise EngineUnavailableError(f"the session of user {seat.user} broke: {why}") from error
+    finally:
+        if client is not None:
+            await client.kill()
+
+
+async def _started(recipe: SessionsRecipe, seat: _Seat) -> LspClient:
+    """Return a session that is ready to complete."""
     client = await start_client({**os.environ, **seat.environment})
     try:
         await client.initialize(
@@ -158,16 +188,10 @@ async def _one_user(recipe: SessionsRecipe, files: list[_File], seat: _Seat) -> 
             name="fimble eval sessions",
         )
         await wait_for_engine(Path(seat.environment["FIMBLE_STATE_DIR"]), client.messages)
-        for file in rng.sample(files, min(recipe.visits, len(files))):
-            await _visit(client, file, rng, recipe, seat.tally)
-        if recipe.level is TelemetryLevel.CONTENT:
-            # What became of the last suggestions is looked at after so long.
-            await asyncio.sleep(LATER_S[0] + 1)
-        await client.close()
-    except LspError as error:
-        raise EngineUnavailableError(f"the session of user {seat.user} broke: {error}") from error
-    finally:
+    except BaseException:
         await client.kill()
+        raise
+    return client
 
 
 async def _visit(

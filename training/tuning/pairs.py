@@ -16,6 +16,7 @@ from fimble.errors import SentinelInTextError
 from fimble.files import sha256_of, write_json
 from fimble.preferences import (
     FORMAT_VERSION,
+    KIND,
     Asked,
     Label,
     Maker,
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     from training.tuning.record import Example
     from training.tuning.samples import Sample
 
-KIND = "fimble-preferences"
 MANIFEST_NAME = "manifest.json"
 _WEIGHTS = {
     Why.OVERRUN: 1.0,

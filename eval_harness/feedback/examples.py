@@ -1,0 +1,107 @@
+"""From judged holes to pairs and labels."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from fimble.context import WindowBudget, window
+from fimble.errors import SentinelInTextError
+from fimble.fim import FORMATS
+from fimble.preferences import Asked, Label, Maker, Origin, Pair, Split, Why
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from eval_harness.feedback.recipe import FeedbackRecipe
+    from eval_harness.models import ModelIdentity
+    from eval_harness.problem import Problem
+
+
+@dataclass(slots=True)
+class Examples:
+    """What judged holes give."""
+
+    pairs: list[Pair] = field(default_factory=list)
+    labels: list[Label] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
+    """Holes that give nothing, by reason."""
+
+
+def examples_of(
+    places: Iterable[Mapping[str, Any]],
+    problems: Mapping[str, Problem],
+    identity: ModelIdentity,
+    recipe: FeedbackRecipe,
+) -> Examples:
+    """Return the examples of judged holes.
+
+    What fails is worse than what passes: than a text of the model's own where one does, which
+    differs less, else than the project's code. A hole that the tests do not see says nothing.
+    """
+    found = Examples()
+    fim_format = FORMATS[identity.fim_format or "fimble"]
+    for place in places:
+        problem = problems[place["problem_id"]]
+        if not place["seen_by_tests"]:
+            found.left_out["not_seen_by_tests"] += 1
+            continue
+        around = window(problem.prompt, problem.suffix, WindowBudget())
+        try:
+            asked = Asked.of(
+                fim_format, prefix=around.prefix, suffix=around.suffix, path=problem.path
+            )
+        except SentinelInTextError:
+            found.left_out["sentinel"] += 1
+            continue
+        _add(found, problem, asked, place["texts"], _Author(identity, recipe))
+    return found
+
+
+class _Author(NamedTuple):
+    """Whose texts are judged."""
+
+    identity: ModelIdentity
+    recipe: FeedbackRecipe
+
+    def origin(self, problem: Problem, why: Why, number: int) -> Origin:
+        owner = f"{problem.project}/{problem.path}"
+        drawn = _drawn(f"{self.recipe.seed}/{owner}")
+        return Origin(
+            weight=1.0,
+            maker=Maker.TESTS,
+            why=why,
+            split=Split.HELD_OUT if drawn < self.recipe.held_out else Split.TRAIN,
+            owner=owner,
+            example_id=_digest(f"{problem.problem_id}/{number}")[:16],
+            language=problem.language,
+            model=self.identity.name,
+            model_digest=self.identity.digest,
+        )
+
+
+def _add(
+    found: Examples, problem: Problem, asked: Asked, texts: list[dict[str, Any]], author: _Author
+) -> None:
+    """Add the pairs and labels of one hole."""
+    passing = [text["text"] for text in texts if text["passes"]]
+    better = passing[0] if passing else problem.canonical or ""
+    for number, text in enumerate(texts):
+        why = Why.TESTS_PASS if text["passes"] else Why.TESTS_FAIL
+        origin = author.origin(problem, why, number)
+        label = Label(asked=asked, completion=text["text"], label=text["passes"], origin=origin)
+        found.labels.append(label)
+        if not text["passes"] and better:
+            pair = Pair(asked=asked, chosen=better, rejected=text["text"], origin=origin)
+            found.pairs.append(pair)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _drawn(text: str) -> float:
+    """Return a number of 0 to below 1 that depends on the text alone."""
+    return int(_digest(text)[:12], 16) / 16**12
