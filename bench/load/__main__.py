@@ -4,7 +4,8 @@ Users type real edits, key by key, each in a session of the language server of i
 is a new `fimble serve`, or any server with TGI's or OpenAI's API. Open loop: keys are pressed when
 they are due, and all times count from then. `docs/load.md` explains the figures.
 
-    python -m bench.load [--users 1,2,4,...] [--minutes M] [--model DIR | --url URL] [--json]
+    python -m bench.load [--users 1,2,4,...] [--minutes M] [--model DIR] [--url URL] [--json]
+    python -m bench.load --cpu-clock     the model alone, where other programs disturb the times
 
 Send load only to servers that are yours: it is as much as so many people make.
 """
@@ -18,12 +19,14 @@ import math
 import os
 import random
 import sys
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from bench.load.figures import figures, fits
+from bench.load.cpu_clock import CpuClockServer
+from bench.load.figures import SHARES, figures, fits
 from bench.load.rung import Schedule, climb
 from bench.load.search import carried, climb_ladder, search
 from bench.load.target import ServerWatch, Target, settings_for, started
@@ -34,40 +37,41 @@ from fimble.errors import FimbleError
 from fimble.fim import FORMATS
 from fimble.paths import model_dir
 from fimble.settings import BackendKind
+from lsp_server.engines.embedded import EmbeddedEngine
+from tests.stand_ins.virtual_time import LoopClock, run_virtually
 
 if TYPE_CHECKING:
-    from bench.load.rung import Rung
+    from bench.load.rung import Rung, Watch
     from bench.load.search import Carried
     from bench.replay.traces import Trace
+    from fimble.clock import Clock
+    from fimble.engine import Engine
     from fimble.settings import EngineSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 TRACES_PER_USER = 4
+Measure = Callable[[int], Awaitable["Rung"]]
+"""Lets a number of users type."""
 
 
-async def run(arguments: argparse.Namespace) -> tuple[dict[int, Rung], dict[str, Carried]]:
-    """Climb the ladder, and search between its rungs; return all of them and what was found."""
+class Found(NamedTuple):
+    """What a run has measured."""
+
+    rungs: dict[int, Rung]
+    """By number of users."""
+    carried: dict[str, Carried]
+    """By limit."""
+
+
+async def run(arguments: argparse.Namespace) -> Found:
+    """Climb the ladder, and search between its rungs."""
     async with AsyncExitStack() as stack:
-        if arguments.url:
-            target = Target(_settings(arguments), None)
-        else:
-            serving = started(model_dir(arguments.model), threads=arguments.threads)
-            target = await stack.enter_async_context(serving)
-        watch = ServerWatch(target)
-        schedule = Schedule(
-            warm_up_s=arguments.warm_up_s,
-            measured_s=60 * arguments.minutes,
-            seed=arguments.seed,
-        )
-        traces = _traces(arguments)
-
-        async def measure(users: int) -> Rung:
-            print(f"{users} users", file=sys.stderr)
-            clock = SystemClock()
-            return await climb(users, target.engine, traces, schedule, clock=clock, watch=watch)
-
+        measure = await (_measured_here if arguments.cpu_clock else _measured)(arguments, stack)
         wanted = {
-            (limit_ms, of): fits(limit_ms, made_only=of == "made")
+            f"p{100 * share:g} within {limit_ms:g} ms, {of}": fits(
+                share, limit_ms, made_only=of == "made"
+            )
+            for share in SHARES
             for limit_ms in arguments.limits_ms
             for of in ("made", "all")
         }
@@ -80,8 +84,40 @@ async def run(arguments: argparse.Namespace) -> tuple[dict[int, Rung], dict[str,
             for is_in_time in wanted.values():
                 await search(measure, rungs, is_in_time)
         # All of them, once everything has been tried.
-        found = {f"{ms:g} ms, {of}": carried(rungs, test) for (ms, of), test in wanted.items()}
-        return dict(sorted(rungs.items())), found
+        found = {name: carried(rungs, is_in_time) for name, is_in_time in wanted.items()}
+        return Found(dict(sorted(rungs.items())), found)
+
+
+async def _measured(arguments: argparse.Namespace, stack: AsyncExitStack) -> Measure:
+    """Return what lets users type at a server, which is started unless it is named."""
+    if arguments.url:
+        target = Target(_settings(arguments), None)
+    else:
+        serving = started(model_dir(arguments.model), threads=arguments.threads)
+        target = await stack.enter_async_context(serving)
+    return _climbing(arguments, target.engine, ServerWatch(target), SystemClock())
+
+
+async def _measured_here(arguments: argparse.Namespace, stack: AsyncExitStack) -> Measure:
+    """Return what lets users type at a model in this process, by its processor time."""
+    server = CpuClockServer(EmbeddedEngine(model_dir(arguments.model), num_threads=1))
+    stack.push_async_callback(server.end)
+    return _climbing(arguments, server, server, LoopClock())
+
+
+def _climbing(
+    arguments: argparse.Namespace, server: EngineSettings | Engine, watch: Watch, clock: Clock
+) -> Measure:
+    schedule = Schedule(
+        warm_up_s=arguments.warm_up_s, measured_s=60 * arguments.minutes, seed=arguments.seed
+    )
+    traces = _traces(arguments)
+
+    def measure(users: int) -> Awaitable[Rung]:
+        print(f"{users} users", file=sys.stderr)
+        return climb(users, server, traces, schedule, clock=clock, watch=watch)
+
+    return measure
 
 
 def _settings(arguments: argparse.Namespace) -> EngineSettings:
@@ -118,9 +154,14 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m bench.load", description=__doc__.partition("\n")[0]
     )
     where = parser.add_mutually_exclusive_group()
-    where.add_argument("--model", help="serve this model folder, or shipped model")
+    parser.add_argument("--model", help="serve this model folder, or shipped model")
     where.add_argument(
         "--url", help="a server that runs; its token is taken from FIMBLE_LOAD_TOKEN"
+    )
+    where.add_argument(
+        "--cpu-clock",
+        action="store_true",
+        help="the model in this process, timed by its own processor time, on one thread",
     )
     parser.add_argument("--threads", type=int, default=0, help="of the server that is started")
     kinds = [BackendKind.TGI.value, BackendKind.OPENAI.value]
@@ -143,19 +184,19 @@ def main() -> int:
     arguments = _parser().parse_args()
     before = os.getloadavg()[0]
     try:
-        rungs, found = asyncio.run(run(arguments))
+        found = (run_virtually if arguments.cpu_clock else asyncio.run)(run(arguments))
     except FimbleError as error:
         print(f"load: {error}", file=sys.stderr)
         return 2
-    rows = [figures(rung) for rung in rungs.values()]
+    rows = [figures(rung) for rung in found.rungs.values()]
     loads = before, os.getloadavg()[0]
     if arguments.json:
-        capacities = {name: each._asdict() for name, each in found.items()}
+        capacities = {name: each._asdict() for name, each in found.carried.items()}
         report = {"rungs": [row.as_json() for row in rows], "carried": capacities, "load": loads}
         print(json.dumps(report, indent=2))
     else:
         print(table(rows))
-        print(capacities_text(found))
+        print(capacities_text(found.carried))
         print(f"Load of this machine: {loads[0]:.1f} before, {loads[1]:.1f} after.")
     return 0
 

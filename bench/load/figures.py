@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from bench.load.rung import Rung
     from bench.load.typist import Ask
 
-SHARE = 0.95
-"""So many answers must come within a limit."""
+SHARES = (0.5, 0.95)
+"""Of the answers: so many must come within a limit."""
 LATEST_MS = 20.0
 """A generator whose edits are later than this at the 99th percentile measures itself."""
 
@@ -143,9 +143,9 @@ def waits(asks: Iterable[Ask], *, made_only: bool = False) -> list[Wait]:
     return found
 
 
-def fits(limit_ms: float, *, made_only: bool) -> Callable[[Rung], bool]:
-    """Return what says whether the users of a rung get `SHARE` of their answers in time."""
-    return lambda rung: keeps(waits(rung.asks, made_only=made_only), SHARE, limit_ms)
+def fits(share: float, limit_ms: float, *, made_only: bool) -> Callable[[Rung], bool]:
+    """Return what says whether the users of a rung get a share of their answers in time."""
+    return lambda rung: keeps(waits(rung.asks, made_only=made_only), share, limit_ms)
 
 
 def _times(found: Sequence[Wait]) -> Times:

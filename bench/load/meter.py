@@ -17,7 +17,7 @@ from lsp_server.pace import Pace
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
-    from fimble.engine import Query, Token
+    from fimble.engine import Engine, Query, Token
     from fimble.settings import EngineSettings
 
 
@@ -66,8 +66,18 @@ class Ledger:
 class MeteredBackend(Backend):
     """A backend of the language server that notes what each generation took."""
 
-    def __init__(self, settings: EngineSettings, ledger: Ledger) -> None:
+    def __init__(
+        self, settings: EngineSettings, ledger: Ledger, *, engine: Engine | None = None
+    ) -> None:
+        """Begin with nothing.
+
+        Args:
+            settings: Where the server is.
+            ledger: Generations go here.
+            engine: What is asked, where that is no server.
+        """
         super().__init__(settings)
+        self._engine = engine
         self._ledger = ledger
         self._latest: Generated | None = None
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from bench.replay.traces import Trace
     from fimble.clock import Clock
+    from fimble.engine import Engine
     from fimble.settings import EngineSettings
 
 SPREAD_MS = 3000.0
@@ -98,7 +99,7 @@ def dealt(traces: Sequence[Trace], users: int) -> list[Sequence[Trace]]:
 
 async def climb(
     users: int,
-    engine: EngineSettings,
+    server: EngineSettings | Engine,
     traces: Sequence[Trace],
     schedule: Schedule,
     *,
@@ -120,7 +121,7 @@ async def climb(
     async with AsyncExitStack() as stack:
         for number, hand in enumerate(hands):
             name = f"{users}-{number}"
-            typist = Typist(name, engine, typed=typed, ledger=ledger, clock=clock)
+            typist = Typist(name, server, typed=typed, ledger=ledger, clock=clock)
             stack.push_async_callback(typist.close)
             work = typist.type(hand, begin_ms + rng.uniform(0.0, spread_ms))
             _until_left(stack, asyncio.create_task(work))

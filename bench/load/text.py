@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from bench.load.figures import SHARE
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
@@ -32,7 +30,7 @@ def capacities_text(found: Mapping[str, Carried]) -> str:
     lines = []
     for name, (users, too_many) in found.items():
         bound = "all that were tried" if too_many is None else f"{too_many} are too many"
-        lines.append(f"p{100 * SHARE:.0f} within {name}: {users} users ({bound})")
+        lines.append(f"{name}: {users} users ({bound})")
     return "\n".join(lines)
 
 

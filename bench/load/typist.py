@@ -15,7 +15,7 @@ from bench.load.meter import MeteredBackend, WatchedPace
 from bench.replay.traces import JUMP
 from fimble.events import Trigger
 from fimble.languages import by_path
-from fimble.settings import ContextSettings, ContextUse, Settings
+from fimble.settings import ContextSettings, ContextUse, EngineSettings, Settings
 from fimble.text import Position, PositionEncoding
 from lsp_server.asking import Client, Request
 from lsp_server.decisions import Why
@@ -31,9 +31,11 @@ if TYPE_CHECKING:
     from bench.load.meter import Ledger
     from bench.replay.traces import Step, Trace
     from fimble.clock import Clock
-    from fimble.settings import EngineSettings
+    from fimble.engine import Engine
 
 FOLDER = "file:///load"
+NOWHERE = "http://127.0.0.1"
+"""The address of what is in this process."""
 _FROM_MEMORY = frozenset({"typed", "cache"})
 _ENGINE_SAYS_NOTHING = frozenset({Why.NOTHING, Why.UNSURE, Why.LATE})
 
@@ -70,13 +72,19 @@ class Typist:
     """One user."""
 
     def __init__(
-        self, name: str, engine: EngineSettings, *, typed: Typed, ledger: Ledger, clock: Clock
+        self,
+        name: str,
+        server: EngineSettings | Engine,
+        *,
+        typed: Typed,
+        ledger: Ledger,
+        clock: Clock,
     ) -> None:
         """Open an editor.
 
         Args:
             name: Of the user's folder, so that prompts of two users do not start alike.
-            engine: Where the server is.
+            server: Where it is, or what answers in its place.
             typed: What was done goes here.
             ledger: Generations go here.
             clock: Times them.
@@ -89,10 +97,12 @@ class Typist:
         """Of our own; the server's are answers."""
         self._version = count(2)
         # Code of other files depends on the workspace, which traces do not have.
+        is_elsewhere = isinstance(server, EngineSettings)
+        engine = server if is_elsewhere else EngineSettings(tgi_url=NOWHERE, failover=False)
         settings = Settings(engine=engine, context=ContextSettings(enabled=ContextUse.OFF))
-        self.backend = MeteredBackend(engine, ledger)
-        variants = Variants(settings, self.backend, clock=clock)
-        variants.plain.route.pace = WatchedPace(self.backend)
+        backend = MeteredBackend(engine, ledger, engine=None if is_elsewhere else server)
+        variants = Variants(settings, backend, clock=clock)
+        variants.plain.route.pace = WatchedPace(backend)
         nowhere = Outbox(None, session_id=name, clock=clock)
         documents = Documents(PositionEncoding.UTF32)
         self._session = Session(

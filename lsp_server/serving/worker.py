@@ -112,18 +112,26 @@ class EngineThread:
         self._inbox.put(None)
         self._thread.join()
 
+    def turn(self, *, may_wait: bool = True) -> None:
+        """Let whoever is next do one step.
+
+        Args:
+            may_wait: Wait for somebody if nobody is there.
+        """
+        # First, so that what comes next finds the sequence of what it replaces.
+        for job in [each for each in self._running if each.cancellation.is_cancelled]:
+            self._drop(job)
+        self._admit(may_wait=may_wait)
+        if self._running:
+            self._advance(min(self._running, key=lambda job: job.cost))
+
     def _work(self) -> None:
         while not self._is_stopping:
-            # First, so that what comes next finds the sequence of what it replaces.
-            for job in [each for each in self._running if each.cancellation.is_cancelled]:
-                self._drop(job)
-            self._admit()
-            if self._running:
-                self._advance(min(self._running, key=lambda job: job.cost))
+            self.turn()
 
-    def _admit(self) -> None:
+    def _admit(self, *, may_wait: bool) -> None:
         """Start what waits, as far as there is room; wait if there is nothing else to do."""
-        must_wait = not self._running and not self._waiting
+        must_wait = may_wait and not self._running and not self._waiting
         while must_wait or not self._inbox.empty():
             must_wait = False
             if (job := self._inbox.get()) is not None:
