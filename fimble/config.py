@@ -13,7 +13,7 @@ import types
 import typing
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from fimble.errors import ConfigError
 
@@ -29,13 +29,21 @@ def read_toml(cls: type[T], path: Path) -> T:
     Raises:
         ConfigError: The file cannot be read, is not TOML, or does not fit `cls`.
     """
+    return from_table(cls, toml_table(path), where=str(path))
+
+
+def toml_table(path: Path) -> dict[str, Any]:
+    """Return the keys and values of a TOML file.
+
+    Raises:
+        ConfigError: The file cannot be read, or is not TOML.
+    """
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not valid TOML: {error}") from error
-    return from_table(cls, table, where=str(path))
 
 
 def from_table(cls: type[T], table: Mapping[str, object], *, where: str) -> T:

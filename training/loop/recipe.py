@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from fimble.config import toml_table
 from fimble.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -56,12 +56,7 @@ def read_recipe(path: Path) -> LoopRecipe:
     Raises:
         ConfigError: It cannot be read, or names something else than what a loop has.
     """
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}") from error
+    table = toml_table(path)
     name, turns = table.pop("name", None), table.pop("turns", 1)
     if not isinstance(name, str) or not name:
         raise ConfigError(f"{path}: name is {name!r}; it must be the name of the model")
