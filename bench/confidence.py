@@ -4,10 +4,11 @@ Code is taken out of files that no model of ours has seen, written again up to a
 drawn, and asked for there; the answer is judged by what stood there, as the person of the demo
 does. The mean log-probability comes from the recorded events.
 
-    python -m bench.confidence [--model DIR] [--places N] [--seed N]
+    python -m bench.confidence [--model DIR] [--places N] [--minutes N] [--seed N]
 
 A row says: with this limit so many suggestions are left, so many of them are right, and so many of
-all right ones, and of the characters that they save, are lost. Counts do not depend on the machine.
+all right ones, and of the characters that they save, are lost. Counts do not depend on the machine,
+unless the minutes are over before all places were asked for; that is said then.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import random
+import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,7 +30,9 @@ from fimble.paths import model_dir
 from tests.stand_ins.lsp_client import LspClient, events_in, start_client
 
 LIMITS = (-100.0, -2.5, -2.0, -1.75, -1.5, -1.25, -1.0, -0.75, -0.5)
-DEADLINE_MS = 60_000
+DEADLINE_MS = 20_000
+"""For one answer; less than a client waits."""
+PROGRESS_PLACES = 20
 
 
 class Judged(NamedTuple):
@@ -38,11 +43,20 @@ class Judged(NamedTuple):
     right_chars: int
 
 
-async def judge(client: LspClient, num_places: int, rng: random.Random) -> list[Judged]:
-    """Ask at places of all files in turn; return what was suggested."""
+async def judge(
+    client: LspClient, num_places: int, rng: random.Random, *, limit_s: float
+) -> list[Judged]:
+    """Ask at places of all files in turn, until the time is over; return what was suggested."""
     judged: list[Judged] = []
     sources = read_sources()
+    started_s = time.perf_counter()
     for number in range(num_places):
+        took_s = time.perf_counter() - started_s
+        if took_s > limit_s:
+            print(f"{number} of {num_places} places in {took_s:.0f} s", file=sys.stderr)
+            break
+        if number % PROGRESS_PLACES == 0:
+            print(f"{number} of {num_places} places", file=sys.stderr)
         source = sources[number % len(sources)]
         place = rng.choice(places_in(source.text, source.language, rng))
         written = place.text[: rng.randrange(len(place.text))] if number % 2 else ""
@@ -73,11 +87,17 @@ async def run(arguments: argparse.Namespace) -> list[tuple[float, Judged]]:
         try:
             options = {
                 "engine": {"model": str(model_dir(arguments.model)), "idle_exit_s": 60},
-                "completion": {"lines_after_ms": DEADLINE_MS, "deadline_ms": DEADLINE_MS},
+                "completion": {
+                    "lines_after_ms": DEADLINE_MS,
+                    "deadline_ms": DEADLINE_MS,
+                    "num_candidates": 1,
+                },
             }
             await client.initialize(options=options, encodings=["utf-32"], name="confidence")
             await wait_for_engine(folder, client.messages)
-            judged = await judge(client, arguments.places, random.Random(arguments.seed))
+            rng = random.Random(arguments.seed)
+            limit_s = 60.0 * arguments.minutes
+            judged = await judge(client, arguments.places, rng, limit_s=limit_s)
             await client.close()
         finally:
             await client.kill()
@@ -90,7 +110,8 @@ def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--model", help="model folder or name of a shipped model")
-    parser.add_argument("--places", type=int, default=400)
+    parser.add_argument("--places", type=int, default=80)
+    parser.add_argument("--minutes", type=float, default=5.0, help="no place is begun after them")
     parser.add_argument("--seed", type=int, default=1)
     rows = asyncio.run(run(parser.parse_args()))
     num_right = sum(each.right_chars > 0 for _, each in rows)

@@ -50,13 +50,13 @@ async def run(arguments: argparse.Namespace, traces: list[Trace]) -> dict[str, R
     """Replay all traces by all players; return what each has noted."""
     rng = random.Random(arguments.seed)
     results = {name: Replayed() for name in arguments.players}
-    openers = {OURS: _ours, LLAMA: _llama_style}
+    openers = {OURS: our_editor, LLAMA: _llama_style}
     async with contextlib.AsyncExitStack() as stack:
         players = {}
         for name in arguments.players:
             state = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fimble-replay-")))
             stack.callback(end_engine, state)
-            opened = await stack.enter_async_context(openers[name](arguments, state))
+            opened = await stack.enter_async_context(openers[name](arguments.model, state))
             players[name] = (*opened, state)
         for number, trace in enumerate(traces, start=1):
             print(f"{number}/{len(traces)} {trace.name}", file=sys.stderr)
@@ -70,15 +70,13 @@ async def run(arguments: argparse.Namespace, traces: list[Trace]) -> dict[str, R
 
 
 @contextlib.asynccontextmanager
-async def _ours(
-    arguments: argparse.Namespace, state: Path
-) -> AsyncGenerator[tuple[Player, list[int]]]:
-    """Start `fimble lsp` with an engine in `state`."""
+async def our_editor(model: Path, state: Path) -> AsyncGenerator[tuple[Player, list[int]]]:
+    """Start `fimble lsp` with an engine in `state`; give an editor with it, and its process."""
     (state / "fimble.toml").touch()
     folders = {f"FIMBLE_{name}_DIR": str(state) for name in ("DATA", "STATE", "CACHE")}
     client = await start_client({**folders, "FIMBLE_CONFIG": str(state / "fimble.toml")})
     try:
-        engine = {"model": str(arguments.model), "idle_exit_s": IDLE_EXIT_S}
+        engine = {"model": str(model), "idle_exit_s": IDLE_EXIT_S}
         await client.initialize(options={"engine": engine}, encodings=["utf-32"], name="replay")
         await wait_for_engine(state, client.messages)
         yield OurEditor(client), [client.process.pid]
@@ -88,14 +86,12 @@ async def _ours(
 
 
 @contextlib.asynccontextmanager
-async def _llama_style(
-    arguments: argparse.Namespace, state: Path
-) -> AsyncGenerator[tuple[Player, list[int]]]:
+async def _llama_style(model: Path, state: Path) -> AsyncGenerator[tuple[Player, list[int]]]:
     """Start an engine in `state`, and ask it from this process, whose time does not count."""
     engine = SharedEngine(
         EngineLaunch(
-            model_folder=arguments.model,
-            model_digest=load_manifest(arguments.model, verify=False).digest,
+            model_folder=model,
+            model_digest=load_manifest(model, verify=False).digest,
             state_folder=state,
             idle_exit_s=IDLE_EXIT_S,
         )
