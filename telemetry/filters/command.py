@@ -36,14 +36,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     train.add_argument(
         "--max-lost",
         type=float,
-        default=Wanted.max_lost_rate,
+        default=Wanted().max_lost_rate,
         metavar="SHARE",
         help="most accepted suggestions that it may hide (default: %(default)s)",
     )
     train.add_argument(
         "--explore",
         type=float,
-        default=Wanted.explore_rate,
+        default=Wanted().explore_rate,
         metavar="SHARE",
         help="of what it would hide, how much is shown all the same (default: %(default)s)",
     )

@@ -215,9 +215,9 @@ def _facts(question: Question) -> str:
 def _quantiles() -> tuple[float, ...]:
     """Return those of Student's t by degrees of freedom, from 1 on; the last one is for more."""
     share = (1 - LEVEL) / 2
-    from scipy.stats import norm, t  # takes a second, which no other command should wait for
+    from scipy.special import ndtri, stdtrit  # not `scipy.stats`, which takes a second to import
 
-    return (*t.isf(share, np.arange(1, _MAX_DEGREES)).tolist(), float(norm.isf(share)))
+    return (*stdtrit(np.arange(1, _MAX_DEGREES), 1 - share).tolist(), float(ndtri(1 - share)))
 
 
 def _bounded(expression: str, found: Definition) -> str:

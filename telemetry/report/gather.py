@@ -240,7 +240,7 @@ def kept_share(num_users: int, moments: Moments) -> Value:
         num_users: How many there are.
         moments: Of their numerators and denominators.
     """
-    from scipy.stats import t  # takes a second, which no other command should wait for
+    from scipy.special import stdtrit  # not `scipy.stats`, which takes a second to import
 
     num, den, num_sq, num_den, den_sq = moments
     value = num / den if den else None
@@ -248,6 +248,6 @@ def kept_share(num_users: int, moments: Moments) -> Value:
     if value is not None and num_users > 1:
         spread = max(num_sq - 2 * value * num_den + value * value * den_sq, 0.0)
         error = math.sqrt(spread * num_users / (num_users - 1)) / den
-        reach = error * float(t.isf((1 - LEVEL) / 2, num_users - 1))
+        reach = error * float(stdtrit(num_users - 1, (1 + LEVEL) / 2))
         low, high = max(value - reach, 0.0), min(value + reach, 1.0)
     return Value((), num_users, num, den, value, low, high, is_withheld=False)

@@ -41,6 +41,15 @@ def file(company: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return company / "longer.toml"
 
 
+def test_clocks_of_simulated_sessions_run_as_steady_ones_do(company: Path) -> None:
+    data = company / "data"
+    with reading(data / "spool", Warehouse(data / "warehouse")) as connection:
+        found = connection.execute("select count(*), max(clock_jump_ms) from sessions").fetchone()
+    assert found is not None
+    assert found[0] > 500
+    assert abs(found[1]) <= 1
+
+
 def test_an_analysis_finds_the_effect_that_was_put_in(
     company: Path, file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
