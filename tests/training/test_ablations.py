@@ -13,6 +13,7 @@ import pytest
 from psutil import process_iter
 
 from fimble.errors import ConfigError
+from tests.training.toy_run import easy_corpus
 from training.ablations import COLUMNS, read_series, share_rows
 from training.recipe import MatrixOptimiser
 
@@ -59,8 +60,9 @@ def write_toy(path: Path, corpus: Path | str, tokenizer: Path | str) -> Path:
 @pytest.mark.e2e
 @pytest.mark.timeout(600)
 def test_a_series_trains_every_arm_shares_rows_and_ends_with_a_table(
-    corpus: Path, tokenizer_path: Path, tmp_path: Path
+    tokenizer_path: Path, tmp_path: Path
 ) -> None:
+    corpus = easy_corpus(tmp_path / "corpus", num_documents=40)
     recipe, out = write_toy(tmp_path / "toy.toml", corpus, tokenizer_path), tmp_path / "out"
     command = [sys.executable, "-m", "training.ablations", str(recipe), str(out)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
