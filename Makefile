@@ -12,7 +12,7 @@ export ORT_DISABLE_TELEMETRY := 1
 NPM := build/npm
 export NODE_PATH := $(CURDIR)/$(NPM)/node_modules
 
-.PHONY: demo test docs reference test-docs test-benchmarks test-loop test-export spark-test check fix bench bench-load bench-corpus bench-eval bench-telemetry clean
+.PHONY: demo test docs reference test-docs test-benchmarks test-loop test-export spark-test vscode test-vscode check fix bench bench-load bench-corpus bench-eval bench-telemetry clean
 
 demo: $(VENV)/.analyst  ## ghost text from the shipped model, in real editor sessions
 	$(BIN)/python -m bench.demo
@@ -49,6 +49,18 @@ $(ELSEWHERE)/.ready: $(VENV)/.dev
 	    > $$(echo $(ELSEWHERE)/transformers-4/lib/python*/site-packages)/zz_ours.pth
 	$(PYTHON) -m venv $(ELSEWHERE)/llama.cpp
 	$(ELSEWHERE)/llama.cpp/bin/python -m pip install --quiet --disable-pip-version-check xllamacpp==2026.10.11549
+	touch $@
+
+EXTENSION := editors/vscode
+vscode: $(EXTENSION)/node_modules/.ready  ## packs the VS Code extension: editors/vscode/fimble.vsix
+	cd $(EXTENSION) && npx vsce package --no-dependencies --allow-missing-repository --out fimble.vsix
+
+test-vscode: $(VENV)/.dev vscode  ## drives the extension in a real VS Code, in a headless Chromium
+	cd $(EXTENSION) && npm test
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m vscode tests/vscode
+
+$(EXTENSION)/node_modules/.ready: $(EXTENSION)/package-lock.json
+	cd $(EXTENSION) && npm ci --no-fund --no-audit --loglevel error
 	touch $@
 
 SPARK := build/spark
