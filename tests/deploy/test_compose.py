@@ -118,7 +118,7 @@ def test_other_engines_are_started_with_options_that_they_have(engine: str) -> N
 
 def test_every_suggestion_of_more_words_is_one_that_the_engine_takes() -> None:
     offered = re.findall(r"^#   (\w+)_OPTIONS=(.*)$", EXAMPLE, re.MULTILINE)
-    assert len(offered) == 5
+    assert len(offered) == 6
     for name, text in offered:
         engine = name.lower()
         assert flags_of(words(engine, **{f"{name}_OPTIONS": text})) <= OTHERS[engine]

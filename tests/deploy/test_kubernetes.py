@@ -136,10 +136,12 @@ def test_metrics_and_documentation_of_engines_cannot_be_reached_from_outside() -
     for path, each in resources():
         if each["kind"] != "Ingress":
             continue
-        [*_, spec] = [each["spec"]]
+        spec = each["spec"]
         assert {host for tls in spec["tls"] for host in tls["hosts"]} == {
             rule["host"] for rule in spec["rules"]
         }
+        notes = each["metadata"]["annotations"]
+        assert notes["nginx.ingress.kubernetes.io/upstream-hash-by"] == "$remote_addr"
         engine = spec["rules"][0]["http"]["paths"]
         assert all(entry["pathType"] == "Exact" for entry in engine), path
         assert not {entry["path"] for entry in engine} & {"/", "/metrics", "/docs"}
