@@ -36,6 +36,7 @@ WARM_MESSAGES = 5000
 MAX_GROWTH_BYTES = 20_000_000
 MAX_GROWTH_BLOCKS = 2_000
 LIMIT_S = 30.0
+SETTLE_S = 3.0
 SERVER = """
 import gc, os, signal, sys
 
@@ -102,7 +103,8 @@ async def start_server(environment: dict[str, str]) -> LspClient:
 
 
 async def blocks_of(process: psutil.Process, said: Path) -> int:
-    """Return how many blocks of memory the server holds."""
+    """Return how many blocks of memory the server holds once it has done what it was asked."""
+    await asyncio.sleep(SETTLE_S)
     said.unlink(missing_ok=True)
     process.send_signal(signal.SIGUSR1)
     async with asyncio.timeout(LIMIT_S):

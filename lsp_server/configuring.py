@@ -189,9 +189,11 @@ async def follow_rollout(ls: FimbleServer) -> None:
 
 
 async def reconfigured(ls: FimbleServer, pushed: object) -> None:
-    """Take over changed settings, and bring up the engine that they name."""
+    """Take over settings, and bring up the engine that they name if they are others."""
+    former = ls.configuration.settings
     await changed(ls, pushed)
-    await _warm_up(ls)
+    if ls.configuration.settings != former:
+        await _warm_up(ls)
 
 
 async def _asked(ls: FimbleServer) -> Mapping[str, object] | None:
