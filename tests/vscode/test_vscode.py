@@ -107,8 +107,7 @@ async def test_ctrl_right_takes_words_and_the_rest_is_turned_down(code: Window) 
     await code.ghost("a + b")
     await code.write("zq")
     await code.saved("words.py", HEAD + "    return zq\n")
-    # A single blank looks like a key to whoever sees only edits.
-    assert await code.outcome(before) == ("accepted_part", "inferred", 6, "word")
+    assert await code.outcome(before) == ("accepted_part", "editor", 7, "word")
 
 
 async def test_words_up_to_the_end_are_the_whole(code: Window) -> None:
@@ -118,8 +117,8 @@ async def test_words_up_to_the_end_are_the_whole(code: Window) -> None:
         await code.press("Ctrl+ArrowRight")
         left = await code.until_seen(GHOST, lambda seen, was=left: len(seen) < len(was))
     await code.saved("all_words.py", HEAD + "    return a + b\n")
-    outcome, _, chars, kind = await code.outcome(before)
-    assert (outcome, chars, kind) == ("accepted", 12, "word")
+    outcome, source, chars, _ = await code.outcome(before)
+    assert (outcome, source, chars) == ("accepted", "editor", 12)
 
 
 async def test_ghost_text_shrinks_while_it_is_typed(code: Window, tgi: TgiScript) -> None:

@@ -35,6 +35,8 @@ export function registerCommands(
       await server.restart();
     },
     "fimble.telemetryLevel": chooseLevel,
+    "fimble.acceptWord": () => server.acceptPart("Word"),
+    "fimble.acceptLine": () => server.acceptPart("Line"),
     "fimble.restart": () => server.restart(),
   };
   return Object.entries(commands).map(([name, run]) => vscode.commands.registerCommand(name, run));

@@ -6,6 +6,7 @@ import * as vscode from "vscode";
 import { type LanguageClientOptions, type Middleware, State } from "vscode-languageclient";
 import { LanguageClient } from "vscode-languageclient/node";
 import type { Explanation } from "./appearance";
+import { Offers, takePart } from "./partial";
 import { findProgram } from "./program";
 import facts from "./server.json";
 import { SECTION, settingsOfServer, type Tables, tablesOf } from "./settings";
@@ -25,6 +26,7 @@ export class Server implements vscode.Disposable {
   /** Starts and stops, one after the other. */
   private turn: Promise<void> = Promise.resolve();
   private explaining: NodeJS.Timeout | undefined;
+  private readonly offers = new Offers();
 
   constructor(
     private readonly context: vscode.ExtensionContext,
@@ -67,6 +69,14 @@ export class Server implements vscode.Disposable {
     if (this.client?.isRunning() && DOCUMENTS.includes(document.uri.scheme)) {
       const uri = this.client.code2ProtocolConverter.asUri(document.uri);
       await this.client.sendNotification("textDocument/didFocus", { textDocument: { uri } });
+    }
+  }
+
+  /** Take the next part of the suggestion on screen. */
+  async acceptPart(part: "Word" | "Line"): Promise<void> {
+    const taken = await takePart(this.offers, part);
+    if (taken !== undefined && this.client?.isRunning()) {
+      await this.client.sendNotification("textDocument/didPartiallyAcceptCompletion", taken);
     }
   }
 
@@ -157,6 +167,7 @@ export class Server implements vscode.Disposable {
         const items = await next(document, position, context, token);
         if (!token.isCancellationRequested && items) {
           this.answered(document.uri, performance.now() - askedMs);
+          this.offers.given(document, Array.isArray(items) ? items : items.items);
         }
         return items;
       },
