@@ -91,6 +91,17 @@ def blocks(path: Path) -> list[Block]:
     return found
 
 
+def mentions(path: Path) -> list[str]:
+    """Return the commands of `fimble` that stand within the sentences of a document.
+
+    Args:
+        path: From the root of the repository.
+    """
+    text = (ROOT / path).read_text(encoding="utf-8")
+    prose = re.sub(r"^(```+|~~~+).*?^\1", "", text, flags=re.MULTILINE | re.DOTALL)
+    return re.findall(r"`(fimble [^`\n]+)`", prose)
+
+
 def _notes_above(lines: list[str], start: int) -> list[tuple[str, str]]:
     notes: list[tuple[str, str]] = []
     while start > 0 and (match := _NOTE.fullmatch(lines[start - 1].strip())):

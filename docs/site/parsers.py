@@ -89,6 +89,21 @@ def _helps(parser: argparse.ArgumentParser) -> dict[str, str]:
     return {each.dest: each.help or "" for each in shown}
 
 
+def descend(words: list[str]) -> tuple[argparse.ArgumentParser, list[str]]:
+    """Return the parser that the first of `words` lead to, and the words that are left."""
+    parser = root()
+    while words and (choices := dict(_children(parser))):
+        if words[0] not in choices:
+            break
+        parser, words = choices[words[0]], words[1:]
+    return parser, words
+
+
+def has_commands(parser: argparse.ArgumentParser) -> bool:
+    """Whether a command needs another word to do something."""
+    return _subparsers(parser) is not None
+
+
 def options(parser: argparse.ArgumentParser) -> list[Option]:
     """Return the arguments of a command, without `--help`."""
     formatter = argparse.HelpFormatter(parser.prog)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from docs.site.blocks import ROOT, Block, Call, blocks, call, commands, pages
-from docs.site.parsers import root, usages
+from docs.site.blocks import ROOT, Block, Call, blocks, call, commands, mentions, pages
+from docs.site.parsers import descend, has_commands, options, root, usages
 from docs.site.reference import FOLDER
 from docs.site.reference import PAGES as REFERENCE
 from docs.site.tables import Field, fields, tables
@@ -66,8 +66,9 @@ def check_python(arguments: list[str]) -> None:
     if source is None:
         raise WrongCallError(f"no module {name}")
     beside = "".join(path.read_text() for path in source.parent.glob("*.py"))
+    spelled = re.findall(r'"--[a-z][\w-]*"', beside)
     for option in (word.partition("=")[0] for word in arguments if word.startswith("--")):
-        if f'"{option}"' not in beside:
+        if not {f'"{option}"', f'"--{option.removeprefix("--no-")}"'} & set(spelled):
             raise WrongCallError(f"{name} has no option {option}")
 
 
@@ -126,6 +127,31 @@ def test_commands_in_documents_exist_with_their_options(page: Path) -> None:
             except WrongCallError as error:
                 wrong.append(f"{page}:{block.line}: {error}")
     assert wrong == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_commands_within_sentences_exist_with_their_options(page: Path) -> None:
+    """They may leave out what every call needs, and name several commands: `merge|sql`."""
+    assert [wrong for wrong in map(fault_of, mentions(page)) if wrong] == []
+
+
+def fault_of(mention: str) -> str:
+    words = re.sub(r"\(.*?\)", "", mention).split()[1:]
+    parser, left = descend(words)
+    if has_commands(parser) and left and re.fullmatch(r"[a-z][a-z-]*", left[0]):
+        return f"{mention}: {parser.prog} has no command {left[0]}"
+    known = {"--help", "--version", "--json"} | {
+        name for option in options(parser) for name in re.findall(r"--[a-z][\w-]*", option.name)
+    }
+    unknown = {name for word in left for name in re.findall(r"^--[a-z][\w-]*", word)} - known
+    return f"{mention}: {parser.prog} has no {unknown}" if unknown else ""
+
+
+def test_a_wrong_command_within_a_sentence_would_be_found() -> None:
+    assert fault_of("fimble eval run SUITE --model é🙂") == ""
+    assert fault_of("fimble telemetry") == fault_of("fimble --version") == ""
+    assert "has no command brew" in fault_of("fimble telemetry brew")
+    assert "{'--modell'}" in fault_of("fimble eval run --modell DIR")
 
 
 def test_commands_stand_in_blocks_that_say_so() -> None:
