@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 LOSSES = (0.0, 0.005, 0.01, 0.02, 0.05, 0.1)
 """Shares of the kept characters that may be lost, for the table of what hiding would give."""
 NUM_BINS = 10
-_Z = 1.6448536269514722
-"""Of the normal distribution: 95% lie below."""
+_MAX_LOOKS = 200
+_Z = 2.3263478740408408
+"""Of the normal distribution: 99% lie below."""
 
 
 class Bin(NamedTuple):
@@ -91,10 +92,11 @@ def evidence_of(rows: Rows, scores: np.ndarray, threshold: float) -> Evidence:
 def safe_threshold(rows: Rows, scores: np.ndarray, max_lost_rate: float) -> float:
     """Return the highest threshold that certainly loses few of the accepted suggestions.
 
-    Certainly: the upper end of Wilson's interval, at 95% on one side, is within the limit. 0 hides
-    nothing.
+    Certainly: the upper end of an interval, at 99% on one side, is within the limit; of Wilson's,
+    and of one that takes users for what is independent. 0 hides nothing.
 
-    Source: Wilson 1927, "Probable inference, the law of succession, and statistical inference".
+    Source: Wilson 1927, "Probable inference, the law of succession, and statistical inference";
+    Deng, Knoblich and Lu 2018, "Applying the delta method in metric analytics", section 3.
     """
     order = np.argsort(scores, kind="stable")
     ordered = scores[order]
@@ -104,9 +106,26 @@ def safe_threshold(rows: Rows, scores: np.ndarray, max_lost_rate: float) -> floa
     upper = _wilson_upper(lost, of_all)
     is_last = np.append(ordered[1:] > ordered[:-1], True)  # equal scores are hidden together
     allowed = np.flatnonzero((upper <= max_lost_rate) & is_last)
-    if of_all == 0 or not len(allowed) or allowed[-1] + 1 >= len(ordered):
-        return 0.0
-    return float(ordered[allowed[-1] + 1])
+    step = max(1, len(allowed) // _MAX_LOOKS)
+    for last in allowed[::-step].tolist():
+        if last + 1 < len(ordered) and _upper_by_user(rows, order[: last + 1]) <= max_lost_rate:
+            return float(ordered[last + 1])
+    return 0.0
+
+
+def _upper_by_user(rows: Rows, hidden: np.ndarray) -> float:
+    """Return what the share of accepted suggestions that are lost is at most, for other users."""
+    taken = rows.weight * rows.is_taken
+    lost = np.zeros_like(taken)
+    lost[hidden] = taken[hidden]
+    of_user, lost_of_user = np.bincount(rows.who, taken), np.bincount(rows.who, lost)
+    of_user, lost_of_user = of_user[of_user > 0], lost_of_user[of_user > 0]
+    count = len(of_user)
+    if count < 2:
+        return float(lost.sum() / taken.sum()) if taken.sum() else 1.0
+    rate = float(lost_of_user.sum() / of_user.sum())
+    residual = float(((lost_of_user - rate * of_user) ** 2).sum())
+    return rate + _Z * math.sqrt(residual * count / (count - 1)) / float(of_user.sum())
 
 
 def _wilson_upper(successes: np.ndarray, trials: float) -> np.ndarray:

@@ -12,12 +12,13 @@ import numpy as np
 from fimble.errors import InputError
 from fimble.show_filter import FORMAT_VERSION
 from telemetry.filters.evidence import Evidence, evidence_of, safe_threshold
+from telemetry.filters.rows import PARTS
 
 if TYPE_CHECKING:
     from telemetry.filters.rows import Rows
 
 MIN_TAKEN = 300
-"""Accepted suggestions in each of the three parts; with fewer, a loss of 1% cannot be ruled out."""
+"""Accepted suggestions in each part of the users; with fewer, a loss of 1% cannot be ruled out."""
 _MAX_TREES = 150
 _PATIENCE = 10
 """So many trees without a gain on other users are the last."""
@@ -25,7 +26,8 @@ _LEARNING = {
     "objective": "binary",
     "learning_rate": 0.1,
     "num_leaves": 8,
-    "min_data_in_leaf": 100,
+    "min_data_in_leaf": 200,
+    "lambda_l2": 10.0,
     "use_missing": False,  # what is not known is a number like others
     "deterministic": True,
     "force_row_wise": True,
@@ -65,7 +67,7 @@ def learn(rows: Rows, wanted: Wanted) -> Learnt:
     Raises:
         InputError: Too little was recorded, or LightGBM is not installed.
     """
-    parts = {name: rows.of(rows.part == name) for name in ("learn", "choose", "test")}
+    parts = {name: rows.of(rows.part == name) for name in sorted(set(PARTS))}
     for name, part in parts.items():
         if part.is_taken.sum() < MIN_TAKEN or not part.helped.any():
             raise InputError(
@@ -110,7 +112,7 @@ def _boosted(
             weight=parts[name].weight,
             params=_LEARNING,
         )
-        for name in ("learn", "choose")
+        for name in ("learn", "stop")
     )
     booster = lightgbm.train(
         {**_LEARNING, "seed": seed},

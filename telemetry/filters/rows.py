@@ -20,7 +20,8 @@ MAX_ROWS = 1_000_000
 """Of more suggestions, those of a sample of the users are taken."""
 _FEW_USERS = 20
 """With fewer users, sessions are told apart instead."""
-_PARTS = ("learn", "learn", "learn", "choose", "test")
+PARTS = ("learn", "learn", "stop", "choose", "test")
+"""What users are for: growing trees, saying when these are enough, the threshold, the test."""
 _MIN_WORD_ROWS = 50
 """A value of a word that is rarer is no feature of its own."""
 
@@ -34,7 +35,7 @@ class Rows:
     who: np.ndarray
     """Numbers of users, or of sessions where there are few users."""
     part: np.ndarray
-    """`learn`, `choose` or `test`; whole users, so that nobody is tested on himself."""
+    """One of `PARTS`; whole users, so that nobody is tested on himself."""
     is_taken: np.ndarray
     helped: np.ndarray
     chars_kept: np.ndarray
@@ -101,7 +102,7 @@ def read_rows(
 
 def _part(name: str) -> str:
     """Return the part of a user, by chance that is the same each time."""
-    return _PARTS[hashlib.blake2b(name.encode(), digest_size=8).digest()[0] % len(_PARTS)]
+    return PARTS[hashlib.blake2b(name.encode(), digest_size=8).digest()[0] % len(PARTS)]
 
 
 def _filled(values: object, fill_value: str | float) -> np.ndarray:
