@@ -100,9 +100,14 @@ async def _measured(arguments: argparse.Namespace, stack: AsyncExitStack) -> Mea
 
 async def _measured_here(arguments: argparse.Namespace, stack: AsyncExitStack) -> Measure:
     """Return what lets users type at a model in this process, by its processor time."""
-    server = CpuClockServer(EmbeddedEngine(model_dir(arguments.model), num_threads=1))
+    server = CpuClockServer(_engine(arguments))
     stack.push_async_callback(server.end)
     return _climbing(arguments, server, server, LoopClock())
+
+
+def _engine(arguments: argparse.Namespace) -> EmbeddedEngine:
+    cache_bytes = arguments.cache_mb * 2**20
+    return EmbeddedEngine(model_dir(arguments.model), num_threads=1, cache_bytes=cache_bytes)
 
 
 def _climbing(
@@ -163,6 +168,7 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="the model in this process, timed by its own processor time, on one thread",
     )
+    parser.add_argument("--cache-mb", type=int, default=256, help="with --cpu-clock: its cache")
     parser.add_argument("--threads", type=int, default=0, help="of the server that is started")
     kinds = [BackendKind.TGI.value, BackendKind.OPENAI.value]
     parser.add_argument("--backend", choices=kinds, default=kinds[0], help="API at --url")

@@ -34,7 +34,8 @@ PREFILL_CHUNK_TOKENS = 128
 """A prompt is read in pieces of this size, so that others get their turn in between."""
 
 CACHE_BYTES = 256 * 2**20
-"""Sequences are kept up to this much memory, but never fewer or more than the counts below."""
+"""Sequences are kept up to this much memory, but never fewer or more than the counts below: enough
+for the files of one user. More memory is for more users, and may hold more in proportion."""
 FEWEST_SEQUENCES = 4
 MOST_SEQUENCES = 8
 
@@ -89,12 +90,13 @@ class EmbeddedEngine:
     Args:
         folder: A model folder with a graph for ONNX Runtime.
         num_threads: Threads of a forward pass.
+        cache_bytes: Memory for sequences.
 
     Raises:
         ModelFolderError: The folder is damaged, or no model that this engine runs.
     """
 
-    def __init__(self, folder: Path, *, num_threads: int) -> None:
+    def __init__(self, folder: Path, *, num_threads: int, cache_bytes: int = CACHE_BYTES) -> None:
         self.manifest: Manifest = load_manifest(folder)
         for name in (ONNX_NAME, TOKENIZER_NAME):
             if name not in self.manifest.files:
@@ -117,8 +119,9 @@ class EmbeddedEngine:
             context_tokens=self.manifest.context_tokens,
             num_threads=num_threads,
         )
-        affordable = CACHE_BYTES // graph.sequence_bytes
-        self.max_parallel = min(max(affordable, FEWEST_SEQUENCES), MOST_SEQUENCES)
+        affordable = cache_bytes // graph.sequence_bytes
+        most = max(MOST_SEQUENCES, MOST_SEQUENCES * cache_bytes // CACHE_BYTES)
+        self.max_parallel = min(max(affordable, FEWEST_SEQUENCES), most)
         """Most generations that may be under way."""
         self._pool: SequencePool[KeyValueSequence] = SequencePool(
             graph.sequence, limit=self.max_parallel

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fimble.paths import model_dir
+from lsp_server.engines.embedded import CACHE_BYTES
 from lsp_server.serving.process import ServeOptions, serve
 
 if TYPE_CHECKING:
@@ -30,6 +31,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--threads", type=int, default=0, metavar="N", help="0 means half of the cores"
+    )
+    parser.add_argument(
+        "--cache-mb",
+        type=int,
+        default=CACHE_BYTES // 2**20,
+        metavar="N",
+        help="memory for the keys and values of open files, MiB (%(default)s)",
     )
     parser.add_argument(
         "--api-key",
@@ -62,6 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
         host=arguments.host,
         port=arguments.port,
         num_threads=arguments.threads,
+        cache_mb=arguments.cache_mb,
         api_key=arguments.api_key or os.environ.get(API_KEY_VARIABLE, ""),
         idle_exit_s=arguments.idle_exit_s,
         announce=arguments.announce,

@@ -48,6 +48,8 @@ class ServeOptions:
     """0 takes a free one."""
     num_threads: int
     """0 means half of the cores."""
+    cache_mb: int
+    """Memory for the keys and values of open files, MiB."""
     api_key: str
     """Empty means none, or with `announce` one that is made up."""
     idle_exit_s: int
@@ -60,6 +62,8 @@ class ServeOptions:
             raise ConfigError(f"--port is {self.port}; it must be 0 to 65535")
         if self.num_threads < 0 or self.idle_exit_s < 0:
             raise ConfigError("--threads and --idle-exit-s must be 0 or more")
+        if self.cache_mb < 1:
+            raise ConfigError(f"--cache-mb is {self.cache_mb}; it must be 1 or more")
 
 
 async def serve(options: ServeOptions) -> None:
@@ -71,7 +75,9 @@ async def serve(options: ServeOptions) -> None:
     """
     with _alone(options.announce), contextlib.closing(_bound_socket(options)) as listening:
         engine = EmbeddedEngine(
-            options.model_folder, num_threads=options.num_threads or _default_threads()
+            options.model_folder,
+            num_threads=options.num_threads or _default_threads(),
+            cache_bytes=options.cache_mb * 2**20,
         )
         context_tokens = engine.manifest.context_tokens
         limits = Limits(max_input_tokens=context_tokens - 1, max_total_tokens=context_tokens)

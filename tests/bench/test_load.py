@@ -313,7 +313,8 @@ async def _typed_at(engine: EngineSettings) -> Figures:
 
 
 def test_by_its_processor_time_a_model_says_what_it_says_when_served() -> None:
-    engine = EmbeddedEngine(model_dir(), num_threads=1)
+    engine = EmbeddedEngine(model_dir(), num_threads=1, cache_bytes=2**30)
+    assert engine.max_parallel == 17  # where the default has four, which six users push out
     query = Query(parts=infill_prompt(prefix=PREFIX, suffix="\n", order=FimOrder.SPM))
     ids = engine.vocabulary.encode(segments_of(query.parts, FIMBLE))
     steps = engine.generate(Generation(prompt_ids=tuple(ids), max_new_tokens=8), Cancellation())

@@ -100,6 +100,7 @@ def test_our_own_containers_are_started_with_options_that_we_have() -> None:
     services = read()["services"]
     served = our_arguments(words("cpu"))
     assert (served.port, served.model, served.threads) == (8080, "fimble-60m", 0)
+    assert served.cache_mb == 1024
     assert set(services["cpu"]["environment"]) == {API_KEY_VARIABLE}
     collector = our_arguments(words("collector"))
     assert collector.behind_proxy

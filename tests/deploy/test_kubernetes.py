@@ -76,6 +76,7 @@ def test_our_own_containers_are_started_with_options_that_we_have() -> None:
     settings = _settings("cpu")
     words = [_expanded(word, settings) for word in served["args"]]
     arguments = our_arguments(words)
+    assert arguments.cache_mb == 1024
     assert (arguments.host, arguments.port, arguments.model) == (EVERYWHERE, 8080, "fimble-60m")
     assert {each["name"] for each in served["env"]} == {API_KEY_VARIABLE}
 
