@@ -7,7 +7,8 @@ Three engines do the same work: one that computes each token by itself, one that
 tokens in one pass, and one that also remembers the scores of the answer before, as ours does.
 
 Times are processor time, one thread; the first key of a line, which reads a prompt, is left out.
-Answers should be equal; where two tokens score the same but for the last bits, they need not be.
+Answers should be equal; where two tokens score nearly the same, they need not be: what is read in
+one pass is rounded otherwise than what is read in two.
 """
 
 from __future__ import annotations
