@@ -27,7 +27,7 @@ reference: $(VENV)/.dev  ## docs/reference and docs/metrics.md, from the code
 	$(BIN)/python -m docs.site.reference
 
 test-docs: $(VENV)/.docs  ## runs the commands of the documents, builds site and wheel
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m documentation --timeout 1200 tests/docs
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m documentation --timeout 1800 tests/docs
 
 BENCHMARKS ?= ../shared/benchmarks
 test-benchmarks: $(VENV)/.dev $(NPM)/.ready  ## the eval harness on whole benchmarks: every true answer, load, throughput

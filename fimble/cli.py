@@ -92,7 +92,11 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    """Parse the verb, import what it needs, and run it."""
+    """Parse the verb, import what it needs, and run it.
+
+    Raises:
+        InputError: A package of an extra that the verb needs is not installed.
+    """
     parser = argparse.ArgumentParser(
         prog="fimble", description="Self-hosted code completion, from source code to ghost text."
     )
@@ -103,27 +107,26 @@ def _run(arguments: list[str]) -> int:
     if chosen not in VERBS:
         parser.parse_args(arguments)
         return 2
-    command = _import(chosen)
-    command.add_arguments(parsers[chosen])
-    return command.run(parser.parse_args(arguments))
-
-
-def _import(name: str) -> Command:
-    """Return the module of a verb.
-
-    Raises:
-        InputError: A package of an extra that the verb needs is not installed.
-    """
-    verb = VERBS[name]
     try:
-        return cast("Command", importlib.import_module(verb.module))
+        command = cast("Command", importlib.import_module(VERBS[chosen].module))
+        command.add_arguments(parsers[chosen])
+        return command.run(parser.parse_args(arguments))
     except ModuleNotFoundError as error:
-        if not verb.extra or (error.name or "").partition(".")[0] in OUR_PACKAGES:
+        missing = _without(chosen, error)
+        if missing is None:
             raise
-        raise InputError(
-            f"`fimble {name}` needs the package {error.name}, which is not installed; "
-            f"install the extra: pip install 'fimble[{verb.extra}]'"
-        ) from error
+        raise missing from error
+
+
+def _without(name: str, error: ModuleNotFoundError) -> InputError | None:
+    """Return what to say where a package of the verb's extra is not installed; else None."""
+    extra, package = VERBS[name].extra, (error.name or "").partition(".")[0]
+    if not extra or package in OUR_PACKAGES:
+        return None
+    return InputError(
+        f"`fimble {name}` needs the package {error.name}, which is not installed; "
+        f"install the extra: pip install 'fimble[{extra}]'"
+    )
 
 
 if __name__ == "__main__":

@@ -109,6 +109,8 @@ def check(block: Block, made: Call) -> None:
     program = Path(made.program).name
     if program == "torchrun":
         program, made = "python", Call("python", made.arguments[made.arguments.index("-m") :])
+    if program in {"pip", "pipx", "make"} and not block.not_run:
+        raise WrongCallError(f"{program} changes the environment: the block must not be executed")
     if program in CHECKS:
         CHECKS[program](made.arguments)
     elif program not in OF_THE_SYSTEM and not block.not_run:

@@ -15,7 +15,7 @@ WITH_COMMANDS = [page for page in pages() if runnable(page)]
 
 
 def check(page: Path, folder: Path) -> None:
-    ran = run_page(page, folder, limit_s=900)
+    ran = run_page(page, folder, limit_s=1700)
     assert ran.returncode == 0, f"{ran.last_block}\n{ran.output[-4000:]}"
     assert ran.last_block == f"{page}:{runnable(page)[-1].line}"
     assert "Traceback" not in ran.output

@@ -88,7 +88,11 @@ def test_the_wheel_of_the_source_archive_completes_code_in_a_bare_environment(
     facts = json.loads(run(fimble, "doctor", "--json", folder=tmp_path))
     assert facts["works"] is True
     asked = subprocess.run(
-        [fimble, "train", "x.toml"], env=bare(tmp_path), capture_output=True, text=True, check=False
+        [fimble, "export", "m", "--format", "hf", "--out", "x"],
+        env=bare(tmp_path),
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert asked.returncode == 2
     assert "pip install 'fimble[train]'" in asked.stderr

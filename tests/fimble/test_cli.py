@@ -68,6 +68,14 @@ def test_a_missing_extra_is_named_with_the_line_that_installs_it() -> None:
     )
 
 
+def test_an_extra_that_is_missing_late_is_named_too() -> None:
+    """Training imports its libraries when it begins."""
+    hidden = "import sys; sys.modules['trl'] = None; sys.modules['datasets'] = None"
+    result = fimble("tune", "sft", "x.toml", "--out", "y", code=hidden)
+    assert result.returncode == 2
+    assert result.stderr.endswith("install the extra: pip install 'fimble[train]'\n")
+
+
 def test_notebooks_have_an_extra_of_their_own() -> None:
     code = "import sys; sys.modules['marimo'] = None"
     result = fimble("telemetry", "ui", "--no-browser", code=code)
