@@ -9,17 +9,14 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
 import pytest
 import pytest_asyncio
 
-from tests.stand_ins.browser import program
 from tests.stand_ins.tgi_app import TgiScript, tgi_server
-from tests.vscode.fetch import VSIX, CannotFetchError, fetch
-from tests.vscode.window import GHOST, READY, Window, window
+from tests.vscode.window import GHOST, READY, Window, installed, window
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -30,7 +27,6 @@ pytestmark = [
     pytest.mark.timeout(300),
 ]
 
-ROOT = Path(__file__).parents[2]
 BODY = ["return", " a", " +", " b", "\n", "\n", "\n", "def"]
 HEAD = "def add(a, b):\n"
 
@@ -48,29 +44,11 @@ def tgi() -> Iterator[TgiScript]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def opened(tgi: TgiScript, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Window]:
-    browser = program()
-    if browser is None:
-        pytest.skip("no Chromium to test with")
-    try:
-        code = fetch(ROOT / "build" / "vscode")
-    except CannotFetchError as error:
-        pytest.skip(f"no VS Code to test with: {error}")
-    assert VSIX.exists(), "`make vscode` packs the extension"
+    browser, code = installed()
     folder = tmp_path_factory.mktemp("vscode")
     config = f'[engine]\ntgi_url = "{tgi.url}"\nfailover = false\n[completion]\ndeadline_ms = 0\n'
     async with window(code, browser, folder, config=config, settings={}) as shown:
-        await settle(shown)
         yield shown
-
-
-async def settle(code: Window) -> None:
-    """Press keys until VS Code asks: its parts come up one after the other."""
-    await code.edit("first.py", HEAD, line=1)
-    for _ in range(60):
-        await code.press("Enter")
-        await asyncio.sleep(1)
-        if "SERVED" in code.log():
-            break
 
 
 @pytest.fixture
@@ -141,6 +119,9 @@ async def test_escape_hides_it_and_another_key_turns_it_down(code: Window, tgi: 
     await code.write("z")
     assert await code.outcome(before) == ("rejected", "inferred", 0, "none")
     await code.saved("escape.py", HEAD + "    z\n")
+    turned_down = code.events("resolved")[-1]["completion_id"]
+    shown = [e["source"] for e in code.events("shown") if e["completion_id"] == turned_down]
+    assert shown == ["inferred"]
 
 
 async def test_going_to_another_file_leaves_it(code: Window) -> None:

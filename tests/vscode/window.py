@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from tests.stand_ins.browser import Page, opened
+import pytest
+
+from tests.stand_ins.browser import Page, opened, program
 from tests.stand_ins.lsp_client import events_in
-from tests.vscode.fetch import VSIX, VsCode
+from tests.vscode.fetch import VSIX, CannotFetchError, VsCode, fetch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -77,6 +79,17 @@ class Window:
         self.page = page
         self.folder = folder
         self.project = folder / "project"
+
+    async def settle(self) -> None:
+        """Press keys until VS Code asks: its parts come up one after the other."""
+        await self.until_seen(STATUS, lambda seen: seen == READY, limit_s=START_LIMIT_S)
+        await self.edit("first.py", "def first():\n", line=1)
+        deadline_s = time.monotonic() + START_LIMIT_S
+        while "fimble.lsp:" not in self.log():
+            assert time.monotonic() < deadline_s, await self.page.text()
+            await self.press("Enter")
+            await asyncio.sleep(1)
+        await self.press("Escape")
 
     async def until(self, is_true: Callable[[], object]) -> None:
         """Wait for something outside of the browser."""
@@ -207,6 +220,19 @@ _LINES = """[...document.querySelectorAll('.quick-input-list .monaco-list-row')]
 _HAS_EDITOR = "String(document.activeElement?.closest('.monaco-editor') !== null)"
 
 
+def installed() -> tuple[str, VsCode]:
+    """Return a browser and a VS Code; skip the test where they cannot be had."""
+    browser = program()
+    if browser is None:
+        pytest.skip("no Chromium to test with")
+    try:
+        code = fetch(Path(__file__).parents[2] / "build" / "vscode")
+    except CannotFetchError as error:
+        pytest.skip(f"no VS Code to test with: {error}")
+    assert VSIX.exists(), "`make vscode` packs the extension"
+    return browser, code
+
+
 @contextlib.asynccontextmanager
 async def window(
     code: VsCode, browser: str, folder: Path, *, config: str, settings: dict[str, object]
@@ -251,7 +277,7 @@ async def window(
             await page.send("Emulation.setDeviceMetricsOverride", **size)
             await page.send("Emulation.setFocusEmulationEnabled", enabled=True)
             await page.open(f"http://127.0.0.1:{port}/?folder={quote(str(shown.project))}")
-            await shown.until_seen(STATUS, lambda seen: seen == READY, limit_s=START_LIMIT_S)
+            await shown.settle()
             yield shown
     finally:
         os.killpg(server.pid, signal.SIGTERM)

@@ -53,7 +53,7 @@ async function showMenu(): Promise<void> {
   ];
   if (language !== undefined) {
     const verb = languagesOff().includes(language) ? "$(check) Turn Suggestions On" : "$(circle-slash) Turn Suggestions Off";
-    entries.push({ command: "fimble.toggleLanguage", label: `${verb} for \`${language}\`` });
+    entries.push({ command: "fimble.toggleLanguage", label: `${verb} for ${language}` });
   }
   entries.push(
     { command: "fimble.why", label: "$(question) Why No Suggestion?" },
