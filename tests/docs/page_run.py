@@ -1,6 +1,7 @@
 """Runs the commands of a document as a reader would: in order, in one shell, in a fresh folder."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,8 +10,8 @@ from typing import NamedTuple
 from docs.site.blocks import ROOT, Block, blocks
 
 BIN = Path(sys.executable).parent
-OURS = ("fimble", "training", "lsp_server", "eval_harness", "telemetry", "bench", "tests", "models")
-"""What a reader has at hand who stands in a copy of the repository."""
+COPIED = ("fimble", "training", "lsp_server", "eval_harness", "telemetry", "bench", "tests")
+"""What a reader has at hand who stands in a copy of the repository, besides the models."""
 
 
 class Ran(NamedTuple):
@@ -35,8 +36,9 @@ def run_page(page: Path, folder: Path, *, limit_s: float) -> Ran:
         folder: Empty; the commands run in it, and think that it is the repository.
         limit_s: For the whole page.
     """
-    for name in OURS:
-        (folder / name).symlink_to(ROOT / name, target_is_directory=True)
+    for name in COPIED:
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "models").symlink_to(ROOT / "models", target_is_directory=True)
     (folder / "home").mkdir()
     lines = ["set -euo pipefail"]
     for block in blocks(page):
