@@ -337,17 +337,8 @@ class Typing:
     """Came in one edit, and from no completion of ours."""
 
 
-Event = (
-    SessionStarted
-    | SessionEnded
-    | Opportunity
-    | Exposed
-    | Served
-    | Shown
-    | Resolved
-    | Undone
-    | Retained
-    | Typing
+Event = (SessionStarted | SessionEnded | Opportunity | Exposed | Served) | (
+    Shown | Resolved | Undone | Retained | Typing
 )
 EVENT_KINDS: tuple[type[Event], ...] = (
     SessionStarted,
@@ -362,19 +353,16 @@ EVENT_KINDS: tuple[type[Event], ...] = (
     Typing,
 )
 _OF_FILTERS = frozenset({"filter_digest", "filter_score"})
+_OF_PLACES = frozenset({"head_chars", "behind_chars", "is_in_word"})
+_OF_PASTS = frozenset({"since_taken_ms", "since_rejected_ms", "filter_propensity"})
+_OF_USERS = frozenset({"plugin_version", "level", "user_key", "key_epoch", "team"})
 NEW_IN_VERSIONS: dict[int, dict[str, frozenset[str]]] = {
     2: {
-        SessionStarted.kind: frozenset(
-            {"plugin_version", "level", "user_key", "key_epoch", "team"}
-        ),
+        SessionStarted.kind: _OF_USERS,
         Served.kind: frozenset({"opportunity_id", "num_snippets", "snippet_bytes"}),
         Resolved.kind: frozenset({"accept_kind", "num_accepts"}),
     },
-    3: {
-        Opportunity.kind: _OF_FILTERS,
-        Served.kind: frozenset({"head_chars", "behind_chars", "is_in_word", "since_taken_ms"})
-        | {"since_rejected_ms", "filter_propensity", *_OF_FILTERS},
-    },
+    3: {Opportunity.kind: _OF_FILTERS, Served.kind: _OF_PLACES | _OF_PASTS | _OF_FILTERS},
 }
 """Fields that events of the versions before do not have; kinds that were new are not listed."""
 

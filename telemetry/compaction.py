@@ -106,7 +106,7 @@ def _slices(db: duckdb.DuckDBPyConnection, requests: str, rows_per_file: int) ->
 
     They compare a column with a text, so that row groups of other users are not even read.
     """
-    found = []
+    found: list[str] = []
     for column, group in (("user_key", "user_key is not null"), ("session_id", "user_key is null")):
         sizes = (
             f"select {column} as who, count(*) as num from ({requests}) where {group} group by who"  # noqa: S608 - our own queries

@@ -28,9 +28,13 @@ UNITLESS = {
     # fimble.engine: words of TGI's API
     "temperature",
     "logprob",
-    # fimble.events: a probability, and the number of a key, under the names that everybody uses
+    # fimble.events: probabilities, and the number of a key, under the names that everybody uses
     "propensity",
+    "filter_propensity",
+    "filter_score",
     "key_epoch",
+    # fimble.show_filter: of a score
+    "threshold",
     # fimble.experiments: shares of the units, sizes and levels under their names in statistics
     "weight",
     "minimal_effect",
