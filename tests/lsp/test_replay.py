@@ -11,6 +11,7 @@ import pytest
 from bench.replay.players import LlamaStyle, replay, written_from
 from bench.replay.sample import Key, Replayed, Work
 from bench.replay.traces import Step, Trace, apply, steps_between, traces_of_repository
+from bench.two_editors import factors
 from fimble.engine import Finish, FinishReason, Query, Token
 from fimble.fim import Mark
 from tests.stand_ins.virtual_time import run_virtually
@@ -142,3 +143,9 @@ def test_figures_say_what_was_read_again() -> None:
     assert (summary["generations"], summary["abandoned"]) == (4, 2)
     assert (summary["p50_ms"], summary["line_start_p50_ms"]) == (10.0, 5.0)
     assert (summary["with_ghost_text"], summary["new_p50_ms"]) == (2, 15.0)
+
+
+def test_an_editor_is_compared_with_itself_alone_and_noise_is_no_wait() -> None:
+    alone = {"alone 1": {"p50_ms": 20.0}, "alone 2": {"p50_ms": 3.0}}
+    together = {"together 1": {"p50_ms": 50.0}, "together 2": {"p50_ms": 9.0}}
+    assert factors({**alone, **together}) == [2.5, 1.0]
