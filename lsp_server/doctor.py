@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 SAMPLE = "def add(a: int, b: int) -> int:\n    "
 OLDEST_NEOVIM = (0, 12)
 NVIM_TIMEOUT_S = 10
+OF_DEVELOPERS = frozenset({"dev", "docs"})
+"""Extras for work on Fimble itself, which nobody else misses."""
 _REQUIREMENT = re.compile(r"[\w.-]+")
 _EXTRA = re.compile(r"""extra == ["'](\w+)["']""")
 _VERSION = re.compile(r"v(\d+)\.(\d+)\S*")
@@ -181,7 +183,7 @@ def _recording(settings: Settings) -> Iterator[Fact]:
 
 def _extras() -> Iterator[Fact]:
     extras = metadata.metadata("fimble").get_all("Provides-Extra") or []
-    for extra in extras:
+    for extra in (each for each in extras if each not in OF_DEVELOPERS):
         missing = _missing(extra)
         if missing:
             yield Fact(

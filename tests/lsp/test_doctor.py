@@ -44,6 +44,7 @@ def test_where_completions_work_it_says_so_and_exits_with_0(
     assert facts["spool"]["state"] == "ok"
     assert facts["telemetry"]["detail"].startswith("level metrics: ")
     assert set(facts) >= {"install", "configuration", "extra train", "extra corpus", "editor"}
+    assert not {"extra dev", "extra docs"} & set(facts)
     assert list((tmp_path / "data" / "spool").iterdir()) == []
 
 
