@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from fimble.cli import VERBS, _import
+from fimble.cli import VERBS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -148,9 +149,8 @@ def our_arguments(words: Sequence[str]) -> argparse.Namespace:
         SystemExit: It does not take them.
     """
     verb, *rest = words
-    assert verb in VERBS
-    parser = argparse.ArgumentParser(exit_on_error=True)
-    _import(verb).add_arguments(parser)
+    parser = argparse.ArgumentParser()
+    importlib.import_module(VERBS[verb].module).add_arguments(parser)
     return parser.parse_args(rest)
 
 
