@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from fimble.clock import Clock
     from telemetry.warehouse import Warehouse
 
-MIN_DAYS = 8
+MIN_DAYS = 5
 """Months with fewer files of days stay as they are."""
 SETTLED_MS = 7 * 86_400_000
 """A month is over so long after its last event could be recorded: most that comes late has come."""

@@ -61,7 +61,10 @@ def reading(
                 load_records(db, segments, work=work, now_ms=clock.wall_ms())
                 drop_forgotten(db, manifest, clock)
                 stored = warehouse.files(manifest, Kind.EVENTS)
-                sources = live.overlay(db, sources, new_events(stored), stored_events(unfolded))
+                days = manifest.days.values()
+                unparted = [warehouse.path_of(d, Kind.EVENTS) for d in days if not d.sessions]
+                old = (stored_events(unfolded), stored_events(unparted))
+                sources = live.overlay(db, sources, new_events(stored), old)
             allowed += live.files
         with connect(work) as connection:
             create_views(connection, sources)
@@ -77,7 +80,7 @@ class _Live:
         self.files = [folder / f"live-{name}.parquet" for name in names]
 
     def overlay(
-        self, db: duckdb.DuckDBPyConnection, stored: Queries, unmerged: str, unfolded: str
+        self, db: duckdb.DuckDBPyConnection, stored: Queries, unmerged: str, old: tuple[str, str]
     ) -> Queries:
         """Write the files, and return queries for what is stored together with what is in them.
 
@@ -85,15 +88,18 @@ class _Live:
             db: A connection with unmerged events in the table `loaded`.
             stored: What is merged.
             unmerged: A query for those events that are not merged indeed.
-            unfolded: A query for merged events that no release has folded yet.
+            old: Queries for merged events that are not folded as this release does, and for those
+                of days of which nothing says what sessions they have.
         """
+        unfolded, unparted = old
         events, sessions, requests, keys, daily, latency = self.files
         self._write(db, f"from ({unmerged}) select * exclude (segment)", events)
         all_events = f"{stored.events} union all by name {parquet_query([events])}"
         db.execute(
             f"create temp table fresh as {parquet_query([events])} union all by name {unfolded}"
         )
-        self._write(db, f"with events as (from fresh) {query('session_parts')}", sessions)
+        no_parts = f"{parquet_query([events])} union all by name {unparted}"
+        self._write(db, f"with events as ({no_parts}) {query('session_parts')}", sessions)
         all_parts = f"{stored.session_parts} union all by name {parquet_query([sessions])}"
         fold_fresh(db, Sources(all_events, all_parts))
         self._write(db, "from folded", requests)

@@ -203,6 +203,7 @@ def connect(work: str) -> duckdb.DuckDBPyConnection:
         config={
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",
+            "enable_progress_bar": "false",  # it would stand among answers on standard output
             "temp_directory": work,
         }
     )
