@@ -31,7 +31,7 @@ MIN_DAYS = 5
 SETTLED_MS = 7 * 86_400_000
 """A month is over so long after its last event could be recorded: most that comes late has come."""
 ROWS_PER_FILE = 2_000_000
-"""Of a block; sorting so many takes about a gigabyte."""
+"""Of a block; sorting so many takes two gigabytes, `_MEMORY`, and some twenty CPU seconds."""
 ROWS_BESIDE_A_QUESTION = 500_000
 """Months up to so many requests are compacted by commands that ask; it takes seconds."""
 _MEMORY = "2GB"

@@ -199,11 +199,12 @@ def published_generation(database: Path) -> int | None:
 
 def connect(work: str) -> duckdb.DuckDBPyConnection:
     """Return a connection in memory that never fetches anything, and spills into `work`."""
-    return duckdb.connect(
+    connection = duckdb.connect(
         config={
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",
-            "enable_progress_bar": "false",  # it would stand among answers on standard output
             "temp_directory": work,
         }
     )
+    connection.execute("set enable_progress_bar = false")  # it would stand among the answers
+    return connection
