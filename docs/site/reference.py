@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, get_args
 from docs.site.licences import third_party_page
 from docs.site.parsers import Usage, options, usages
 from docs.site.tables import about, fields, summary, table, tables
+from eval_harness.feedback.recipe import FeedbackRecipe
+from eval_harness.sessions.recipe import SessionsRecipe
 from eval_harness.suites.description import Description
 from eval_harness.suites.files import shipped, shipped_names
 from eval_harness.suites.registry import suite_names
@@ -40,7 +42,9 @@ RECIPES: tuple[tuple[str, str, type[object]], ...] = (
     ("Preference tuning", "fimble tune prefer", tuning.PreferenceRecipe),
     ("Gate", "fimble tune gate", tuning.GateRecipe),
     ("Your own code", "fimble tune company", tuning.CompanyRecipe),
-    ("Experiment", "fimble telemetry experiment", Experiment),
+    ("Sessions", "fimble eval sessions", SessionsRecipe),
+    ("Feedback", "fimble eval feedback", FeedbackRecipe),
+    ("Experiment", "fimble telemetry experiment plan", Experiment),
 )
 WORDS: tuple[type[Enum], ...] = (
     *(events.Outcome, events.Source, events.Trigger, events.CacheHit, events.NotServed),
@@ -94,7 +98,8 @@ def recipes_page() -> str:
     """Return the tables and keys of every recipe."""
     head = (
         "# Recipes\n\nTOML files that commands take; those that were used are in"
-        " `training/recipes/`. An unknown key is an error that names it.\n"
+        " `training/recipes/`. An unknown key is an error that names it. The recipe of `fimble loop`"
+        " holds those of its stages: [the loop](../loop.md).\n"
     )
     parts = [NOTE, head]
     for title, command, cls in RECIPES:

@@ -11,7 +11,7 @@ import pytest
 
 from docs.site.blocks import ROOT, Block, Call, blocks, call, commands, mentions, pages
 from docs.site.parsers import descend, has_commands, options, root, usages
-from docs.site.reference import FOLDER
+from docs.site.reference import FOLDER, RECIPES
 from docs.site.reference import PAGES as REFERENCE
 from docs.site.tables import Field, fields, tables
 from fimble.config import from_table
@@ -199,6 +199,16 @@ def test_scripts_are_split_as_a_shell_would() -> None:
 @pytest.mark.parametrize("name", REFERENCE)
 def test_a_page_of_the_reference_says_what_the_code_says(name: str) -> None:
     assert (FOLDER / name).read_text(encoding="utf-8") == REFERENCE[name](), "run `make reference`"
+
+
+def test_the_reference_has_every_recipe() -> None:
+    """That of the loop is made of the others; docs/loop.md has it."""
+    declared = re.compile(r"^class (\w*Recipe)\b", re.MULTILINE)
+    sources = [
+        path for part in ("training", "eval_harness") for path in (ROOT / part).rglob("*.py")
+    ]
+    found = {name for path in sources for name in declared.findall(path.read_text())}
+    assert found - {cls.__name__ for _, _, cls in RECIPES} == {"LoopRecipe"}
 
 
 def test_the_reference_has_every_command_and_every_key() -> None:
