@@ -182,7 +182,7 @@ async def sessions(arguments: argparse.Namespace) -> AsyncGenerator[Costs]:
         await client.initialize(
             options={
                 "engine": {"tgi_url": url, "failover": False},
-                "completion": {"debounce_ms": 0},
+                "completion": {"debounce_ms": 0, "num_candidates": 1},
             }
         )
         bench = Bench(client, url, text)
