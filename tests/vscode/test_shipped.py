@@ -31,9 +31,10 @@ async def test_the_shipped_model_answers_and_the_status_says_why(tmp_path: Path)
         await shown.write("const text = fs.")
         ghost = await shown.until_seen(GHOST, lambda seen: seen.startswith("readFile"))
         await shown.status(lambda seen: seen.startswith(f" Fimble: {SHIPPED_MODEL}"))
-        await shown.page.wait_for("the embedded engine answers until it does")
         await shown.press("Tab")
         await shown.until(lambda: f"fs.{ghost}" in (shown.project / "lines.js").read_text())
         assert (await shown.outcome(0))[:3] == ("accepted", "editor", len(ghost))
+        await shown.run("Fimble: Why No Suggestion?")
+        await shown.page.wait_for("the server does not answer: no answer from http://127.0.0.1:9")
         served = {(e["model"], e["backend"]) for e in shown.events("served")}
         assert served == {(SHIPPED_MODEL, "embedded")}
