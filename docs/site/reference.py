@@ -98,7 +98,7 @@ def recipes_page() -> str:
     """Return the tables and keys of every recipe."""
     head = (
         "# Recipes\n\nTOML files that commands take; those that were used are in"
-        " `training/recipes/`. An unknown key is an error that names it. The recipe of `fimble loop`"
+        " `training/recipes/`. An unknown key is an error that names it. That of `fimble loop`"
         " holds those of its stages: [the loop](../loop.md).\n"
     )
     parts = [NOTE, head]
