@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import hashlib
+import json
 import os
 import random
 import shutil
@@ -55,12 +56,16 @@ def run_sessions(recipe: SessionsRecipe, out: Path) -> dict[str, Any]:
     unfinished is begun anew.
 
     Raises:
-        InputError: The corpus has no held-out file to type in, or `out` is no such folder.
+        InputError: The corpus has no held-out file to type in, or `out` holds something else.
         EngineUnavailableError: No engine starts, or a session breaks.
     """
     record_path = out / RECORD_NAME
+    told = json.loads(json.dumps(dataclasses.asdict(recipe), default=str))
     if record_path.exists():
-        raise InputError(f"{out} has sessions already; name another folder, or delete it")
+        found = json.loads(record_path.read_text(encoding="utf-8"))
+        if found["recipe"] != told:
+            raise InputError(f"{out} has sessions of another recipe; name another folder")
+        return found
     files = _files(recipe)
     model = str(model_dir(recipe.model or None))
     environment = _environment(recipe, out)
@@ -69,7 +74,7 @@ def run_sessions(recipe: SessionsRecipe, out: Path) -> dict[str, Any]:
         asyncio.run(_all_users(recipe, files, model, environment, tally))
     finally:
         end_engine(out / "state")
-    record = {**_counts(tally), "model": model, "users": recipe.users, "visits": recipe.visits}
+    record = {**_counts(tally), "users": recipe.users, "model": model, "recipe": told}
     write_json(record_path, record)
     return record
 
@@ -84,7 +89,7 @@ def _files(recipe: SessionsRecipe) -> list[_File]:
         if "\r" not in text and places_in(text, language, random.Random(0)):  # noqa: S311 - a draw
             files.append(_File(f"file:///project/{project}/{path}", language, text))
     if not files:
-        wanted = f" in {', '.join(recipe.languages)}" if recipe.languages else ""
+        wanted = f" of {', '.join(recipe.languages)}" if recipe.languages else ""
         raise InputError(f"the corpus {recipe.corpus} has no held-out file to type in{wanted}")
     return sorted(files, key=lambda file: file.uri)
 
