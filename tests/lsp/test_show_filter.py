@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +65,7 @@ async def test_a_share_is_shown_all_the_same_and_says_so(
     client = await start(options=options(tgi, path))
     client.open(HEAD)
     assert len(await client.items((1, 0)) or []) == 1
+    await asyncio.sleep(0.2)  # it counts as shown
     client.type((1, 0), "x = 2")  # not what was suggested
     tgi.answer = lambda _: [" + y"]
     assert len(await client.items((1, 5)) or []) == 1

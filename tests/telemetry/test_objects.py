@@ -116,7 +116,7 @@ def test_what_is_forgotten_leaves_the_bucket(
     push(store.warehouse, objects)
     assert store.rows("select session_id, user_key from sessions") == [("s1", "u1")]
     assert not [name for name, data in bucket.objects.items() if b"c0-1" in data]
-    assert len(bucket.objects) == 5
+    assert len(bucket.objects) == 6
 
 
 def test_what_backends_said_follows_into_the_bucket(
