@@ -74,6 +74,7 @@ def test_a_warehouse_in_a_bucket_gives_the_same_answers(
         for name in (
             "daily/2026-09-01.3.parquet",
             "events/2026-09-01.3.parquet",
+            "latency/2026-09-01.3.parquet",
             "manifest.json",
             "requests/2026-09-01.3.parquet",
             "sessions/2026-09-01.3.parquet",
