@@ -20,8 +20,6 @@ MAX_BLOCK_LINES = 12
 """A suggestion is cut after so many lines: longer ones are rarely right, and rarely read."""
 _TAB_COLUMNS = 4
 _PREPROCESSED = frozenset({"c", "cpp", "csharp"})
-# As much of a line as it takes to know whether it closes a block by a word or a tag.
-_LINE_START = re.compile(r"[ \t]*(?:\w+\W|<.|[^\w<])", re.DOTALL)
 _LABEL = re.compile(r"\s*(case\b.*|default\s*|public\s*|private\s*|protected\s*):\s*")
 
 
@@ -167,7 +165,7 @@ def _end_at_word(line: _Line, site: BlockSite, base: int, words: BlockWords) -> 
     Of an opening line's block, what stands as far left as that line decides; where the cursor
     stands within a block, the first line further left.
     """
-    start = _LINE_START.match(line.text if line.newline is None else f"{line.text}\n")
+    start = words.start.match(line.text if line.newline is None else f"{line.text}\n")
     if start is None:
         return None
     opens = bool(site.head.strip())

@@ -27,6 +27,8 @@ class BlockWords:
     """What stands as far left as the opening line and does not end the block, such as `else`."""
     closes: re.Pattern[str]
     """What starts the line that ends the block."""
+    start: re.Pattern[str] = re.compile(r"[ \t]*(?:\w+\W|<.|[^\w<])", re.DOTALL)
+    """As much of a line as it takes to know whether it closes a block or goes on with it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +83,7 @@ _BASH_WORDS = BlockWords(
     ),
     goes_on=re.compile(r"\s*(?:(?:else|elif|then|do)\b|[^\s()]+\))"),
     closes=re.compile(r"\s*(?:fi|done|esac)\b"),
+    start=re.compile(r"[ \t]*[^\s()]*[\s()]"),  # a label such as `-h|--help)` may hold any sign
 )
 _LUA_WORDS = BlockWords(
     opens=re.compile(

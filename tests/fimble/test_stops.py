@@ -1,7 +1,7 @@
 """Where completions end, by hand and as properties."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fimble.languages import LANGUAGES, by_name
@@ -62,6 +62,10 @@ def test_what_belongs_at_the_cursor_is_kept_and_no_more(case: Case) -> None:
 
 
 @given(text=CODE, site=SITES)
+@example(
+    text="\n-h|--help)",
+    site=Site(prefix="x", suffix="", language=by_name("bash"), scope=Scope.BLOCK),
+)
 def test_a_stream_is_cut_as_the_whole_text_is(text: str, site: Site) -> None:
     whole = cut(text, site)
     first = next(
