@@ -7,6 +7,8 @@ import json
 import os
 from typing import TYPE_CHECKING
 
+from fimble.errors import InputError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -26,6 +28,16 @@ def write_whole(path: Path, data: bytes) -> None:
 def write_json(path: Path, value: Mapping[str, object]) -> None:
     """Write `value` to `path` as indented JSON with a last line end, whole."""
     write_whole(path, f"{json.dumps(value, indent=2, ensure_ascii=False)}\n".encode())
+
+
+def check_unused(folder: Path) -> None:
+    """Make sure that a folder may be filled: it is new or empty.
+
+    Raises:
+        InputError: Something is in it.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise InputError(f"{folder} holds something else; name a new or an empty folder")
 
 
 def sha256_of(path: Path) -> str:

@@ -16,7 +16,7 @@ from types import UnionType
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
 
 from fimble.errors import InputError
-from fimble.files import write_whole
+from fimble.files import sha256_of, write_whole
 from fimble.fim import FimFormat, Snippet
 
 if TYPE_CHECKING:
@@ -232,6 +232,27 @@ def write_examples(path: Path, examples: Iterable[Pair | Label]) -> None:
     except UnicodeEncodeError as error:
         raise InputError(f"an example for {path} is not Unicode text: {error}") from error
     write_whole(path, data)
+
+
+def write_by_split(
+    folder: Path, name: str, examples: Iterable[Pair | Label]
+) -> dict[str, dict[str, object]]:
+    """Write `NAME/train.jsonl` and `NAME/held_out.jsonl`, and return what a manifest says of them.
+
+    Raises:
+        InputError: See `write_examples`.
+    """
+    kept = list(examples)
+    entries: dict[str, dict[str, object]] = {}
+    for split in Split:
+        path = folder / name / f"{split}.jsonl"
+        of_split = [each for each in kept if each.origin.split is split]
+        write_examples(path, of_split)
+        entries[f"{name}/{split}.jsonl"] = {
+            "sha256": sha256_of(path),
+            "num_examples": len(of_split),
+        }
+    return entries
 
 
 def read_examples(kind: type[E], path: Path) -> Iterator[E]:

@@ -29,8 +29,8 @@ from eval_harness.suites.draw import Draw
 from eval_harness.suites.registry import open_suite
 from eval_harness.syntax import parses
 from fimble.errors import FimbleError, InputError
-from fimble.files import sha256_of, write_json
-from fimble.preferences import FORMAT_VERSION, KIND, Split, write_examples
+from fimble.files import check_unused, write_json
+from fimble.preferences import FORMAT_VERSION, KIND, write_by_split
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -98,8 +98,8 @@ def _claim(recipe: FeedbackRecipe, out: Path) -> None:
     told = json.loads(json.dumps(dataclasses.asdict(recipe), default=str))
     if path.exists() and json.loads(path.read_text(encoding="utf-8")) != told:
         raise InputError(f"{out} was made by another recipe; name another folder")
-    if not path.exists() and out.exists() and any(out.iterdir()):
-        raise InputError(f"{out} holds something else; name a new or an empty folder")
+    if not path.exists():
+        check_unused(out)
     write_json(path, told)
 
 
@@ -191,14 +191,10 @@ def _write(
     by_id = {problem.problem_id: problem for problem in problems}
     places = sorted(read_places(out), key=lambda place: place["problem_id"])
     found = examples_of(places, by_id, identity, recipe)
-    files: dict[str, Any] = {}
-    for kind, examples in (("pairs", found.pairs), ("labels", found.labels)):
-        for split in Split:
-            path = out / kind / f"{split}.jsonl"
-            of_split = [each for each in examples if each.origin.split is split]
-            write_examples(path, of_split)
-            name = f"{kind}/{split}.jsonl"
-            files[name] = {"sha256": sha256_of(path), "num_examples": len(of_split)}
+    files = {
+        **write_by_split(out, "pairs", found.pairs),
+        **write_by_split(out, "labels", found.labels),
+    }
     seen = [place for place in places if place["seen_by_tests"]]
     texts = [text for place in seen for text in place["texts"]]
     manifest = {

@@ -25,7 +25,7 @@ from eval_harness.sessions.person import Tally, Typist
 from eval_harness.sessions.places import places_in
 from fimble.content import LATER_S
 from fimble.errors import EngineUnavailableError, InputError
-from fimble.files import write_json
+from fimble.files import check_unused, write_json
 from fimble.identity import share_key
 from fimble.languages import by_name
 from fimble.paths import model_dir
@@ -101,8 +101,8 @@ def _environment(recipe: SessionsRecipe, out: Path) -> dict[str, str]:
         InputError: There is something else in the folder.
     """
     config = out / "fimble.toml"
-    if out.exists() and any(out.iterdir()) and not config.exists():
-        raise InputError(f"{out} holds something else; name a new or an empty folder")
+    if not config.exists():
+        check_unused(out)
     for name in _STATE:
         shutil.rmtree(out / name, ignore_errors=True)
     out.mkdir(parents=True, exist_ok=True)

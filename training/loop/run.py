@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import tomlkit
 
 from fimble.errors import EngineError, InputError
-from fimble.files import write_json, write_whole
+from fimble.files import check_unused, write_json, write_whole
 from training.loop.stages import Stage, stages
 
 if TYPE_CHECKING:
@@ -51,9 +51,8 @@ class Loop:
         self.record: dict[str, Any]
         if self._path.exists():
             self.record = json.loads(self._path.read_text(encoding="utf-8"))
-        elif out.exists() and any(out.iterdir()):
-            raise InputError(f"{out} holds something else; name a new or an empty folder")
         else:
+            check_unused(out)
             day = datetime.fromtimestamp(clock.wall_ms() / 1000, UTC).date().isoformat()
             self.record = {"name": recipe.name, "day": day, "stages": []}
 

@@ -13,7 +13,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from fimble.errors import SentinelInTextError
-from fimble.files import sha256_of, write_json
+from fimble.files import write_json
 from fimble.preferences import (
     FORMAT_VERSION,
     KIND,
@@ -24,7 +24,7 @@ from fimble.preferences import (
     Pair,
     Split,
     Why,
-    write_examples,
+    write_by_split,
 )
 from training.tuning.data import card_digest, examples_path
 from training.tuning.faults import Judge
@@ -166,15 +166,11 @@ def _write(
     data_sha256: str,
     parent: ParentModel,
 ) -> dict[str, object]:
-    files: dict[str, object] = {}
-    for split, made in found.items():
-        for kind, examples in (("pairs", made.pairs), ("labels", made.labels)):
-            path = out / kind / f"{split}.jsonl"
-            write_examples(path, examples)
-            files[f"{kind}/{split}.jsonl"] = {
-                "sha256": sha256_of(path),
-                "num_examples": len(examples),
-            }
+    sides = found.values()
+    files: dict[str, object] = {
+        **write_by_split(out, "pairs", [pair for side in sides for pair in side.pairs]),
+        **write_by_split(out, "labels", [label for side in sides for label in side.labels]),
+    }
     manifest: dict[str, object] = {
         "kind": KIND,
         "format_version": FORMAT_VERSION,
