@@ -37,8 +37,17 @@ def session_of(name: str) -> str:
 
 
 def closed_segments(spool: Path) -> list[Path]:
-    """Return the segments that nobody writes any more, in the order of their names."""
-    return sorted(spool.glob(f"*{CLOSED_SUFFIX}"))
+    """Return the segments that nobody writes any more, those of a session as it wrote them.
+
+    So who reads or sends them in this order never tells how a request ended before what it was.
+    """
+    return sorted(spool.glob(f"*{CLOSED_SUFFIX}"), key=_place_of)
+
+
+def _place_of(path: Path) -> tuple[str, int, str]:
+    """Return what orders a segment: 10 comes after 9."""
+    session, _, number = path.name.removesuffix(CLOSED_SUFFIX).rpartition("-")
+    return session, int(number) if number.isdecimal() else -1, path.name
 
 
 def adopt_orphans(spool: Path) -> int:

@@ -280,6 +280,21 @@ async def test_the_spool_is_the_buffer_while_the_collector_is_away(
     assert taken == [f"{SESSION}-{number}.jsonl" for number in range(3)]
 
 
+async def test_segments_travel_in_the_order_in_which_they_were_written(
+    tmp_path: Path, free_port: int
+) -> None:
+    spool, names = tmp_path / "editor", [f"{SESSION}-{number}.jsonl" for number in range(12)]
+    spool.mkdir()
+    for name in names:
+        (spool / name).write_bytes(PLAIN)
+    (spool / "notes.jsonl").write_bytes(PLAIN)  # no name of ours: refused, and nothing stands still
+    async with collecting(tmp_path / "central", port=free_port):
+        destination = Destination(url=f"http://127.0.0.1:{free_port}", token=TOKEN)
+        assert await Shipper(spool, destination, seed=1).ship_once() == 0
+    receipts = (tmp_path / "central" / "receipts.jsonl").read_bytes().splitlines()
+    assert [json.loads(line)[0] for line in receipts] == names
+
+
 async def test_a_user_is_forgotten_by_the_collector(tmp_path: Path) -> None:
     async with collecting(tmp_path) as http:
         assert await put(http) == 201
