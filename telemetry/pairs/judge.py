@@ -245,7 +245,8 @@ def _standing(case: _Case) -> tuple[int, str | None] | None:
     """Return what stands in place of the suggestion, and when it was seen; None if nobody looked.
 
     The place of an accepted text ends where that ends. What is written instead may go on, so the
-    last look that shows where it ends is taken; the text is None where none does.
+    last look that shows where it ends is taken; the text is None where none does. It also ends
+    where the code behind it begins, once its user writes elsewhere.
     """
     looks = sorted(case.suggestion.looks.items(), reverse=True)
     if not looks:
@@ -253,7 +254,8 @@ def _standing(case: _Case) -> tuple[int, str | None] | None:
     if case.is_kept:
         after_s, stands = looks[0]
         return after_s, _edited(stands)
-    seen = [(after_s, _finished(stands, case)) for after_s, stands in looks]
+    left = case.suggestion.left
+    seen = [(s, _finished(stands, case, is_left=s in left)) for s, stands in looks]
     return next((each for each in seen if each[1]), seen[0])
 
 
@@ -262,14 +264,16 @@ def _edited(stands: str) -> str | None:
     return stands.rstrip() if len(stands) < LATER_CHARS else None
 
 
-def _finished(stands: str, case: _Case) -> str | None:
+def _finished(stands: str, case: _Case, *, is_left: bool) -> str | None:
     """Return what was written at the place, ended where a completion ends there; else None."""
     served = case.suggestion.served
     site = Site.at(served.prefix, served.suffix, by_lsp_id(served.language))
     if not stands.strip():
         return ""
     found = cut(stands, site)
-    return found.text if found.reason is not None else None
+    if found.reason is not None:
+        return found.text
+    return _edited(stands) if is_left else None
 
 
 def _origin(case: _Case, why: Why, weight: float, after_s: int | None) -> Origin:

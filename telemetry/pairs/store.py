@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from bisect import bisect_right
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
@@ -22,6 +23,8 @@ _KINDS: dict[str, type[ContentServed | ContentLater]] = {
     "content_served": ContentServed,
     "content_later": ContentLater,
 }
+_NEAR_CHARS = 40
+"""Code on each side that tells a place from others of its file."""
 _PLAIN = {"str": str, "int": int, "tuple[Snippet, ...]": tuple}
 
 
@@ -41,11 +44,15 @@ class Suggestion:
     """A suggestion that went to the editor, with the code around it."""
 
     served: ContentServed
+    served_ms: int
+    """By the clock of its machine."""
     expires_ms: int
     version: int
     """`CONTENT_VERSION` of the release that recorded it."""
     looks: dict[int, str] = field(default_factory=dict)
     """What stood at its place, by seconds after it was served."""
+    left: set[int] = field(default_factory=set)
+    """Of these looks, those at which the user was writing elsewhere."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -82,14 +89,46 @@ def read_session(session_id: str, paths: Sequence[Path]) -> Stored:
         elif isinstance(record, ContentServed):
             stored.suggestions.setdefault(
                 record.completion_id,
-                Suggestion(served=record, expires_ms=table["expires_ms"], version=table["v"]),
+                Suggestion(
+                    served=record,
+                    served_ms=table["ts_wall_ms"],
+                    expires_ms=table["expires_ms"],
+                    version=table["v"],
+                ),
             )
         else:
             looks.append(record)
     for look in looks:
         if look.completion_id in stored.suggestions:
             stored.suggestions[look.completion_id].looks[look.after_s] = look.text
+    mark_left(list(stored.suggestions.values()))
     return stored
+
+
+def mark_left(suggestions: Sequence[Suggestion]) -> None:
+    """Mark the looks before which the user had gone on elsewhere.
+
+    Who writes gets suggestions: the latest one before a look says where the user was.
+    """
+    in_time = sorted(suggestions, key=lambda each: each.served_ms)
+    times_ms = [each.served_ms for each in in_time]
+    for each in in_time:
+        for after_s, stands in each.looks.items():
+            latest = in_time[bisect_right(times_ms, each.served_ms + after_s * 1000) - 1]
+            if _is_elsewhere(latest.served, each.served, stands):
+                each.left.add(after_s)
+
+
+def _is_elsewhere(latest: ContentServed, own: ContentServed, stands: str) -> bool:
+    """Return whether a suggestion is for a place apart from another's, where `stands` stands.
+
+    It is if it is for another file, or has that text and what stands around it on one side.
+    """
+    if latest.path and own.path and latest.path != own.path:
+        return True
+    behind = own.suffix[: len(own.suffix) - len(own.suffix.lstrip()) + _NEAR_CHARS]
+    around = f"{own.prefix[-_NEAR_CHARS:]}{stands}{behind}"
+    return bool(behind.strip()) and (around in latest.prefix or around in latest.suffix)
 
 
 def _number(path: Path) -> tuple[int, str]:

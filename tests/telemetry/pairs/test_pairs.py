@@ -8,6 +8,8 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import pytest
+
 from fimble.context import WindowBudget
 from fimble.events import CacheHit, Outcome, Source
 from fimble.fim import FORMATS, Snippet
@@ -133,6 +135,41 @@ def test_a_pair_needs_another_text_that_is_whole(consenting: Consenting) -> None
     consenting.record(*apart([case for case, _ in NO_PAIRS]))
     got = found(consenting).pairs
     assert (got.train, got.left_out) == ([], Counter(reason for _, reason in NO_PAIRS))
+
+
+WRITTEN = "raise Error(😀)"
+FIRST = replace(REJECTED, name="first", path="a.py", looks={30: WRITTEN})
+NEXT = Case(name="next", path="a.py", after_s=20, outcome=None)
+BELOW = f"{PREFIX}{WRITTEN}{SUFFIX}def more():\n    "
+NEXT_ONES = [
+    (replace(NEXT, prefix=BELOW, suffix=""), WRITTEN),
+    (replace(NEXT, prefix="", suffix=f"\n{PREFIX}{WRITTEN}{SUFFIX}"), WRITTEN),
+    (replace(NEXT, prefix="x = ", path="b.py"), WRITTEN),
+    # At the same place: in the middle of it, at its end, and at a line that goes on from it.
+    (replace(NEXT, prefix=f"{PREFIX}raise "), None),
+    (replace(NEXT, prefix=f"{PREFIX}{WRITTEN}"), None),
+    (replace(NEXT, prefix=f"{PREFIX}{WRITTEN}\n    "), None),
+    # Something else stood there when its user went on, or it was after the look.
+    (replace(NEXT, prefix=BELOW.replace("Error", "KeyError")), None),
+    (replace(NEXT, prefix=BELOW, after_s=31), None),
+]
+
+
+@pytest.mark.parametrize(("latest", "chosen"), NEXT_ONES)
+def test_a_text_that_ends_at_the_code_behind_it_is_whole_once_its_user_writes_elsewhere(
+    consenting: Consenting, latest: Case, chosen: str | None
+) -> None:
+    consenting.record(FIRST, latest)
+    got = found(consenting).pairs
+    assert [(e.chosen, e.origin.weight) for e in got.train] == ([(chosen, 0.5)] if chosen else [])
+    assert got.left_out[Left.UNFINISHED] == (chosen is None)
+
+
+def test_at_the_end_of_a_file_nothing_says_that_a_text_is_whole(consenting: Consenting) -> None:
+    consenting.record(
+        replace(FIRST, suffix="\n"), replace(NEXT, prefix=f"{PREFIX}{WRITTEN}\n", suffix="")
+    )
+    assert found(consenting).pairs.left_out[Left.UNFINISHED] == 1
 
 
 def test_the_prompt_holds_what_the_engine_got_or_says_that_it_does_not(
