@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from fimble.locks import try_lock
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
 CLOSED_SUFFIX = ".jsonl"
@@ -41,28 +42,58 @@ def closed_segments(spool: Path) -> list[Path]:
 
     So who reads or sends them in this order never tells how a request ended before what it was.
     """
-    return sorted(spool.glob(f"*{CLOSED_SUFFIX}"), key=_place_of)
+    return without_gaps(lambda: spool.glob(f"*{CLOSED_SUFFIX}"))
+
+
+def all_segments(spool: Path) -> list[Path]:
+    """Return all segments, open or closed, likewise; one that closes meanwhile may come twice."""
+    suffixes = (OPEN_SUFFIX, CLOSED_SUFFIX)
+    return without_gaps(lambda: (path for s in suffixes for path in spool.glob(f"*{s}")))
+
+
+def without_gaps(listing: Callable[[], Iterable[Path]]) -> list[Path]:
+    """Return what is listed, in order, and no segment without those that came before it.
+
+    A folder is listed in pieces: of two files that come meanwhile, the second may be seen and the
+    first may not. What came before a file that was seen is there, so a second look finds it.
+    """
+    seen = set(listing())
+    last: dict[str, int] = {}
+    for path in seen:
+        session, number, _ = _place_of(path)
+        last[session] = max(number, last.get(session, number))
+    for path in listing():
+        session, number, _ = _place_of(path)
+        if session in last and number <= last[session]:
+            seen.add(path)
+    return sorted(seen, key=_place_of)
 
 
 def _place_of(path: Path) -> tuple[str, int, str]:
     """Return what orders a segment: 10 comes after 9."""
-    session, _, number = path.name.removesuffix(CLOSED_SUFFIX).rpartition("-")
+    session, _, number = closed_name(path.name).removesuffix(CLOSED_SUFFIX).rpartition("-")
     return session, int(number) if number.isdecimal() else -1, path.name
 
 
 def adopt_orphans(spool: Path) -> int:
-    """Close the segments whose writers died, and return how many."""
+    """Close the segments whose writers died, and return how many.
+
+    One whose writer died before its first line is removed: nothing is in it.
+    """
     return sum(_adopt(path) for path in sorted(spool.glob(f"*{OPEN_SUFFIX}")))
 
 
 def _adopt(path: Path) -> bool:
-    """Rename an open segment if its lock is free, and say whether it was."""
+    """Rename an open segment if its lock is free, and say whether it was renamed."""
     try:
         descriptor = os.open(path, os.O_RDWR)
     except OSError:  # closed by its writer just now, or not ours
         return False
     try:
         if not try_lock(descriptor) or not _is_at(path, descriptor):
+            return False
+        if not os.fstat(descriptor).st_size:
+            path.unlink()
             return False
         path.rename(path.with_name(closed_name(path.name)))
     except OSError:

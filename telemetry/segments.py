@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from fimble.spool import CLOSED_SUFFIX, OPEN_SUFFIX, closed_name
+from fimble.spool import all_segments, closed_name
 from telemetry.schema import Flaw, Record, parse
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def read_all_now(spool: Path) -> dict[str, list[Record]]:
     meanwhile was merged; who reads the manifest after this call finds its events there.
     """
     found: dict[str, list[Record]] = {}
-    for path in sorted([*spool.glob(f"*{OPEN_SUFFIX}"), *spool.glob(f"*{CLOSED_SUFFIX}")]):
+    for path in all_segments(spool):
         name = closed_name(path.name)
         for candidate in (path, path.with_name(name)):  # it may be closed just now
             with contextlib.suppress(OSError):

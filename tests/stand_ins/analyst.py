@@ -10,7 +10,12 @@ QUERIES = (
     # No event twice, and each completion once.
     "select count(*) = count(distinct (session_id, seq)) from events",
     "select count(*) = count(distinct (session_id, completion_id)) from completions",
-    "select count(served_at_ms) = (select sum(num_served) from metrics) from completions",
+    # Counts and rows agree.
+    "select count(*) = (select sum(num_served) from metrics) from completions",
+    # What was recorded before is there before: no event is missing between others, and no outcome
+    # comes before what it is the outcome of.
+    "select bool_and(num_lost = 0) from sessions",
+    "select count(*) = count(served_at_ms) from completions",
 )
 
 

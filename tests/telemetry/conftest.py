@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,10 +64,16 @@ class Store:
 
 @pytest.fixture
 def free_port() -> int:
-    """Return a port of the loopback interface that nobody listens at."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """Return a port of the loopback interface that nobody listens at.
+
+    It is none of those that systems give to clients (32768 and above), so that no client of another
+    test has it while a server that was killed is started again.
+    """
+    while True:
+        port = random.SystemRandom().randrange(20_000, 32_000)
+        with socket.socket() as listener, contextlib.suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port
 
 
 @pytest.fixture
