@@ -76,7 +76,7 @@ class _Walk(NamedTuple):
 def _walk(text: str, problem: Problem, language: Language | None) -> _Walk:
     before = scan(problem.header + problem.prompt, language)
     start = _lowest_and_last(c.char for c in before.brackets)[1]
-    behind = scan(problem.suffix + problem.tests, language)
+    behind = scan(problem.suffix + problem.test_code, language)
     num_stray = -_lowest_and_last(c.char for c in behind.brackets)[0]
     depth = start
     closers: list[tuple[int, int]] = []

@@ -42,11 +42,14 @@ class Style(StrEnum):
     prompt may import, too, and the answer may use what nobody imported: the judge mends that."""
     RUST_TEST = "rust_test"
     """Rust: `#[cfg(test)] mod tests`; there is no `main`."""
+    STDIO = "stdio"
+    """A whole program that reads and writes: the tests are no code but inputs, each with the
+    outputs that are right (`eval_harness.stdio`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """One question; its program is `header + prompt + answer + suffix + tests`.
+    """One question; its program is `header + prompt + answer + suffix + test_code`.
 
     The model sees `prompt` and, of an infilling problem, `suffix`; never `header` or `tests`.
     """
@@ -64,7 +67,8 @@ class Problem:
     header: str = ""
     """Goes before the prompt in the program: imports, for one."""
     tests: str = ""
-    """Goes after the suffix; empty where the answer is only compared with `canonical`."""
+    """Goes after the suffix, unless the style says otherwise; empty where the answer is only
+    compared with `canonical`."""
     entry_point: str = ""
     """Function that the tests call; empty where the program runs by itself."""
     style: str = ""
@@ -87,6 +91,11 @@ class Problem:
     def key(self) -> str:
         """Return what tells the problem from all others of its suite."""
         return f"{self.language}/{self.problem_id}"
+
+    @property
+    def test_code(self) -> str:
+        """Return the tests as the program holds them: nothing where they are input and output."""
+        return "" if self.style == Style.STDIO else self.tests
 
     def candidate(self, answer: str) -> str:
         """Return the program without its tests: all that a candidate may read."""

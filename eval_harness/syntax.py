@@ -21,7 +21,7 @@ def parses(problem: Problem, answer: str) -> bool | None:
     parser = _parser(problem.language)
     if parser is None:
         return None
-    program = f"{problem.candidate(answer)}\n{problem.tests}"
+    program = f"{problem.candidate(answer)}\n{problem.test_code}"
     return not parser.parse(program.encode(errors="replace")).root_node.has_error
 
 

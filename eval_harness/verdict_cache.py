@@ -52,7 +52,7 @@ def program_key(problem: Problem, answer: str, judge: str) -> str:
 def code_digest() -> str:
     """Return the digest of the code that judges, and of the limits that stand in it."""
     root = Path(__file__).parent
-    places = [root / "problem.py", root / "verdict.py"]
+    places = [root / "problem.py", root / "stdio.py", root / "verdict.py"]
     for folder in ("languages", "sandbox"):
         places += (path for path in (root / folder).rglob("*") if path.is_file())
     digest = hashlib.sha256()

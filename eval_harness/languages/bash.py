@@ -32,7 +32,9 @@ def make_judge(sandbox: Sandbox) -> ProgramJudge:
         argv=_argv,
         launcher="launch.sh",
         program="program.sh",
-        arguments=lambda problem, _: ("errexit" if _ERREXIT.search(problem.tests) else "plain",),
+        arguments=lambda problem, _: (
+            "errexit" if _ERREXIT.search(problem.test_code) else "plain",
+        ),
         refuses=_refuses,
         readable=lambda: toolchains.existing(_argv()),
     )

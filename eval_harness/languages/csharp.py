@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _LAUNCHER, _SERVICE = "FimbleLauncher.cs", "CSharpCompiler.cs"
 _COMPILER = ("/usr/lib/mono/4.5/mcs.exe", "/usr/local/lib/mono/4.5/mcs.exe")
 _FLAGS = (
-    "-nologo", "-d:DEBUG", "-optimize-", "-debug-", "-out:program.exe",
+    "-nologo", "-langversion:experimental", "-d:DEBUG", "-optimize-", "-debug-", "-out:program.exe",
     "-r:System.Numerics.dll", "-r:System.Core.dll",
 )  # fmt: skip
 _RUN_LIMITS = Limits(address_space_bytes=4096 * MIB)
@@ -72,12 +72,12 @@ class _CSharp:
 
     def lacks(self, problem: Problem) -> str:
         """Return the library that the problem itself uses and the machine has not."""
-        needs = "KellermanSoftware" in problem.header + problem.prompt + problem.tests
+        needs = "KellermanSoftware" in problem.header + problem.prompt + problem.test_code
         return "needs the library CompareNETObjects" if needs else ""
 
     def build(self, sandbox: Sandbox, problem: Problem, answer: str) -> Built | Verdict:
         """Compile a program: by the compiler that stays, else by one that is started for it."""
-        source = (problem.candidate(answer) + problem.tests).encode("utf-8", "replace")
+        source = (problem.candidate(answer) + problem.test_code).encode("utf-8", "replace")
         try:
             return self._ask(sandbox, source)
         except SandboxError:
@@ -86,13 +86,11 @@ class _CSharp:
 
     def job(self, problem: Problem, built: Built) -> Job:  # noqa: ARG002 - all problems run alike
         """Return how a program is run: its source is not there."""
-        return Job(
-            argv=(str(toolchains.program("mono")), str(_artefacts() / "launcher.exe")),
-            files=built.files,
-            env=LOCALE,
-            readable=(_artefacts(), *_readable()),
-            limits=_RUN_LIMITS,
-        )
+        return _run_job(built, str(_artefacts() / "launcher.exe"))
+
+    def alone(self, built: Built) -> Job:
+        """Return how a program is run without the launcher."""
+        return _run_job(built, "program.exe")
 
     def close(self) -> None:
         """End the compiler."""
@@ -114,6 +112,16 @@ class _CSharp:
         program = base64.b64decode(str(said["program"]))
         took = Verdict(State.PASSED, "", cpu_ms, cpu_ms)
         return Built(files={"program.exe": program}, took=took)
+
+
+def _run_job(built: Built, file: str) -> Job:
+    return Job(
+        argv=(str(toolchains.program("mono")), file),
+        files=built.files,
+        env=LOCALE,
+        readable=(_artefacts(), *_readable()),
+        limits=_RUN_LIMITS,
+    )
 
 
 def _service_job() -> Job:

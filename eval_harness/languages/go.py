@@ -24,10 +24,12 @@ from eval_harness.languages.program_judge import (
 )
 from eval_harness.languages.toolchains import first_line, says
 from eval_harness.languages.verdicts import verdict_of_compiler
+from eval_harness.problem import Style
 from eval_harness.sandbox.job import Job, Limits
 from eval_harness.verdict import State, Verdict
 
 if TYPE_CHECKING:
+    from eval_harness.languages.go_source import GoProgram
     from eval_harness.languages.language import Toolchain
     from eval_harness.problem import Problem
     from eval_harness.sandbox.job import Sandbox
@@ -67,25 +69,17 @@ class _Go:
 
     def lacks(self, problem: Problem) -> str:
         """Return functions of testify that the tests call and that ours does not have."""
-        if _ASSERT not in problem.header + problem.prompt + problem.tests:
+        if _ASSERT not in problem.header + problem.prompt + problem.test_code:
             return ""
         offered = set(_OFFERED.findall(launcher("assert.go").decode()))
-        missing = sorted(set(_CALLED.findall(problem.tests)) - offered)
+        missing = sorted(set(_CALLED.findall(problem.test_code)) - offered)
         return f"our stand-in for testify has no {', '.join(missing)}" if missing else ""
 
     def build(self, sandbox: Sandbox, problem: Problem, answer: str) -> Built | Verdict:
         """Compile and link a program."""
         program = go_program(problem, answer)
         packages = _packages()
-        calls = "".join(f'{{"{name}", {PACKAGE}.{name}}}, ' for name in program.tests)
-        run = (
-            f"judge.Tests([]testing.InternalTest{{{calls}}})"
-            if program.tests
-            else f"judge.Program({PACKAGE}.{MAIN})"
-        )
-        testing = 'import "testing"\n' if program.tests else ""
-        imports = f'{testing}import "{_JUDGE}"\nimport "{PACKAGE}"\n'
-        main = f"package main\n{imports}func main() {{ {run} }}\n"
+        main = _main(program, is_alone=problem.style == Style.STDIO)
         own = f"packagefile {_JUDGE}={_artefacts()}/judge.a\npackagefile {PACKAGE}=program.a\n"
         job = Job(
             argv=("/bin/sh", "build.sh", str(_tools())),
@@ -109,6 +103,10 @@ class _Go:
 
     def job(self, problem: Problem, built: Built) -> Job:  # noqa: ARG002 - all problems run alike
         """Return how a program is run: its source is not there."""
+        return self.alone(built)
+
+    def alone(self, built: Built) -> Job:
+        """Return how a program is run: what loads it is linked into it, if anything."""
         return Job(
             argv=("./main",),
             files=built.files,
@@ -119,6 +117,21 @@ class _Go:
 
     def close(self) -> None:
         """Nothing lives on."""
+
+
+def _main(program: GoProgram, *, is_alone: bool) -> str:
+    """Return the package that runs a program, and says the nonce unless it is alone."""
+    if is_alone:
+        return f'package main\nimport "{PACKAGE}"\nfunc main() {{ {PACKAGE}.{MAIN}() }}\n'
+    calls = "".join(f'{{"{name}", {PACKAGE}.{name}}}, ' for name in program.tests)
+    run = (
+        f"judge.Tests([]testing.InternalTest{{{calls}}})"
+        if program.tests
+        else f"judge.Program({PACKAGE}.{MAIN})"
+    )
+    testing = 'import "testing"\n' if program.tests else ""
+    imports = f'{testing}import "{_JUDGE}"\nimport "{PACKAGE}"\n'
+    return f"package main\n{imports}func main() {{ {run} }}\n"
 
 
 @cache

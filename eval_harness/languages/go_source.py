@@ -49,7 +49,7 @@ class GoProgram(NamedTuple):
 
 def go_program(problem: Problem, answer: str) -> GoProgram:
     """Return the program that an answer makes."""
-    text = problem.candidate(answer) + problem.tests
+    text = problem.candidate(answer) + problem.test_code
     specs: dict[str, str] = {}
     for pattern in (_GROUP, _SINGLE):
         for imported in pattern.findall(text):
@@ -63,7 +63,7 @@ def go_program(problem: Problem, answer: str) -> GoProgram:
         if name not in kept and _uses(code, name) and not _declares(code, name):
             kept[name] = path
     lines = [f'import {name} "{path}"\n' for name, path in sorted(kept.items())]
-    tests = tuple(dict.fromkeys(_TEST.findall(problem.tests)))
+    tests = tuple(dict.fromkeys(_TEST.findall(problem.test_code)))
     whole = f"package {PACKAGE}\n{''.join(lines)}\n{text}\n"
     return GoProgram(whole, tests, tuple(kept.values()))
 

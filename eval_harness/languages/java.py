@@ -47,6 +47,8 @@ _RUN_LIMITS = Limits(
     memory_bytes=RUN_LIMITS.memory_bytes + 256 * MIB, address_space_bytes=_ADDRESS_SPACE_BYTES
 )
 _COMPILER_WALL_S = 60.0
+_ALONE = "-"
+"""Tells the launcher to leave standard input to the program, and to say nothing."""
 _CLASS = re.compile(r"\b(?:class|record|enum|interface)\s+([A-Za-z_]\w*)")
 
 
@@ -76,7 +78,7 @@ class _Java:
 
     def lacks(self, problem: Problem) -> str:
         """Return the library that the problem itself imports and the machine has not."""
-        needs = "org.javatuples" in problem.header + problem.prompt + problem.tests
+        needs = "org.javatuples" in problem.header + problem.prompt + problem.test_code
         return (
             f"needs javatuples.jar in {toolchains_dir() / 'java'}"
             if needs and not _libraries()
@@ -85,7 +87,7 @@ class _Java:
 
     def build(self, sandbox: Sandbox, problem: Problem, answer: str) -> Built | Verdict:
         """Compile a program: by the compiler that stays, else by one that is started for it."""
-        text = problem.candidate(answer) + problem.tests
+        text = problem.candidate(answer) + problem.test_code
         try:
             built = self._ask(sandbox, text)
         except SandboxError:
@@ -94,15 +96,24 @@ class _Java:
         if isinstance(built, Verdict):
             return built
         # An answer may have classes of its own; where to begin is not for it to say.
-        declared = _CLASS.findall(problem.tests) or _CLASS.findall(problem.header + problem.prompt)
+        declared = _CLASS.findall(problem.test_code) or _CLASS.findall(
+            problem.header + problem.prompt + problem.suffix
+        )
         classes = [name for name in dict.fromkeys(declared) if f"{name}.class" in built.files]
         return Built(files=built.files, arguments=tuple(classes), took=built.took)
 
     def job(self, problem: Problem, built: Built) -> Job:  # noqa: ARG002 - all problems run alike
         """Return how a program is run: its source is not there."""
+        return self._job(built)
+
+    def alone(self, built: Built) -> Job:
+        """Return how a program is run that reads standard input by itself."""
+        return self._job(built, _ALONE)
+
+    def _job(self, built: Built, *how: str) -> Job:
         class_path = ":".join(map(str, (_artefacts(), ".", *_libraries())))
         return Job(
-            argv=(_java(), *_RUN_FLAGS, class_path, "FimbleLauncher", *built.arguments),
+            argv=(_java(), *_RUN_FLAGS, class_path, "FimbleLauncher", *how, *built.arguments),
             files=built.files,
             env=LOCALE,
             readable=(_artefacts(), *_readable()),

@@ -97,7 +97,7 @@ def readable() -> tuple[Path, ...]:
 
 def lacking(problem: Problem) -> str:
     """Return the npm packages that the problem itself asks for and that are not there."""
-    names = set(_MODULE.findall(problem.header + problem.prompt + problem.tests)) - _GIVEN
+    names = set(_MODULE.findall(problem.header + problem.prompt + problem.test_code)) - _GIVEN
     missing = sorted(n for n in names if not _is_built_in(n) and package(n) is None)
     return f"needs npm packages: {npm_install(*missing)}" if missing else ""
 

@@ -54,11 +54,11 @@ def _argv() -> tuple[str, ...]:
 
 
 def _is_luaunit(problem: Problem) -> bool:
-    return _RUNNER.search(problem.tests) is not None
+    return _RUNNER.search(problem.test_code) is not None
 
 
 def _text(problem: Problem, answer: str) -> str:
-    return problem.candidate(answer) + _RUNNER.sub(r"return \1", problem.tests)
+    return problem.candidate(answer) + _RUNNER.sub(r"return \1", problem.test_code)
 
 
 def _lacking(problem: Problem) -> str:

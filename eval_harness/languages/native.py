@@ -14,6 +14,7 @@ from eval_harness.languages.artefacts import artefact, build_command, launcher
 from eval_harness.languages.program_judge import COMPILER_LIMITS, LOCALE, RUN_LIMITS, Built
 from eval_harness.languages.toolchains import first_line, says
 from eval_harness.languages.verdicts import verdict_of_compiler
+from eval_harness.problem import Style
 from eval_harness.sandbox.job import Job, SandboxError
 from eval_harness.verdict import State, Verdict
 
@@ -61,7 +62,7 @@ class Native:
 
     def lacks(self, problem: Problem) -> str:
         """Return headers that the problem itself includes and the machine has not."""
-        included = _INCLUDE.findall(problem.header + problem.prompt + problem.tests)
+        included = _INCLUDE.findall(problem.header + problem.prompt + problem.test_code)
         known = [header for header in included if _package(header)]
         missing = [_package(header) for header in known if not self._has(header)]
         return f"apt-get install --yes {' '.join(missing)} brings it" if missing else ""
@@ -72,10 +73,13 @@ class Native:
         folder = self._artefacts(self._header_set(text))
         source = f"{PROGRAM}{self.suffix}"
         precompiled = ("-include", str(folder / "first.h")) if self.precompiled else ()
+        # Contests define that name, and programs then leave files alone.
+        is_alone = problem.style == Style.STDIO
+        how = ("-DONLINE_JUDGE",) if is_alone else (str(folder / "launch.o"), "-Wl,--wrap=main")
         job = Job(
             argv=(
                 str(_compiler(self.compilers)), *self.flags, *precompiled, source,
-                str(folder / "launch.o"), "-Wl,--wrap=main", "-o", PROGRAM, *_libraries(text),
+                *how, "-o", PROGRAM, *_libraries(text),
                 *(folder / _LINKER).read_text().split(),
             ),
             files={source: text.encode("utf-8", "replace")},
@@ -92,6 +96,10 @@ class Native:
 
     def job(self, problem: Problem, built: Built) -> Job:  # noqa: ARG002 - all problems run alike
         """Return how a program is run: its source is not there."""
+        return self.alone(built)
+
+    def alone(self, built: Built) -> Job:
+        """Return how a program is run: what loads it is linked into it, if anything."""
         return Job(
             argv=(f"./{PROGRAM}",),
             files=built.files,
@@ -105,12 +113,12 @@ class Native:
 
     def _text(self, problem: Problem, answer: str) -> str:
         """Return the program, in which no macro of the answer gives the tests another meaning."""
-        words = set(re.findall(r"\w+", problem.tests))
+        words = set(re.findall(r"\w+", problem.test_code))
         mended = [f"#undef {name}\n" for name in _DEFINED.findall(answer) if name in words]
         if "assert" in words and _ENDS_ASSERT.search(answer):
             mended.append("#undef NDEBUG\n#include <assert.h>\n")
         between = "\n" + "".join(dict.fromkeys(mended)) if mended else ""
-        return problem.candidate(answer) + between + problem.tests
+        return problem.candidate(answer) + between + problem.test_code
 
     def _header_set(self, text: str) -> tuple[str, ...]:
         included = set(_INCLUDE.findall(text))

@@ -52,7 +52,7 @@ def _argv() -> tuple[str, ...]:
 
 
 def _wanted(problem: Problem) -> tuple[str, ...]:
-    text = problem.header + problem.prompt + problem.tests
+    text = problem.header + problem.prompt + problem.test_code
     return tuple(each for each in _MODULES if re.search(rf"\buse {each}\b", text))
 
 

@@ -11,8 +11,10 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
+from eval_harness.languages.cases import judge_cases
 from eval_harness.languages.nonce import as_stdin, new_nonce
 from eval_harness.languages.verdicts import verdict_of_run
+from eval_harness.problem import Style
 from eval_harness.sandbox.job import Job, Limits, Sandbox, SandboxError
 from eval_harness.verdict import State, Verdict
 
@@ -69,6 +71,10 @@ class Recipe(Protocol):
         """Return how the program and its tests are run; standard input is filled in later."""
         ...
 
+    def alone(self, built: Built) -> Job:
+        """Return how a program of the style `stdio` is run, which no launcher loads."""
+        ...
+
     def close(self) -> None:
         """End resident processes."""
         ...
@@ -103,10 +109,13 @@ class ProgramJudge:
             built = self._recipe.build(self._sandbox, problem, answer)
             if isinstance(built, Verdict):
                 return built
+            if problem.style == Style.STDIO:
+                job = self._recipe.alone(built)
+                return judge_cases(self._sandbox, job, problem.tests, built=built.took)
             nonce = new_nonce()
             job = replace(self._recipe.job(problem, built), stdin=as_stdin(nonce))
             return verdict_of_run(self._sandbox.run(job), nonce, built=built.took)
-        except SandboxError as error:
+        except (SandboxError, ValueError) as error:
             return Verdict(State.HARNESS_ERROR, str(error))
 
     def close(self) -> None:

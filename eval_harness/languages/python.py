@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import importlib.util
 import platform
+import re
 import signal
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from eval_harness.languages.cases import judge_cases
 from eval_harness.languages.language import Toolchain
 from eval_harness.languages.python_source import examination_of
+from eval_harness.problem import Style
 from eval_harness.sandbox.inside import frames
-from eval_harness.sandbox.job import MIB, Ended, Limits, SandboxError
+from eval_harness.sandbox.job import MIB, Ended, Job, Limits, SandboxError
 from eval_harness.sandbox.pool import WorkerPool, outcome
 from eval_harness.verdict import State, Verdict
 from fimble.errors import InputError
@@ -27,6 +32,8 @@ LIMITS = Limits(memory_bytes=1024 * MIB, address_space_bytes=1024 * MIB)
 _MAX_DETAIL_CHARS = 2000
 _MAGIC = importlib.util.MAGIC_NUMBER.hex()
 """Of this interpreter's compiled code: one within a container may have another."""
+_PROGRAM = "program.py"
+_DOES_NOT_PARSE = re.compile(r"^(?:SyntaxError|IndentationError|TabError): .*\Z", re.MULTILINE)
 _STATES = {
     "passed": State.PASSED,
     "wrong": State.WRONG,
@@ -62,6 +69,8 @@ class PythonJudge:
 
     def judge(self, problem: Problem, answer: str) -> Verdict:
         """Run a program and its tests, and say what became of it."""
+        if problem.style == Style.STDIO:
+            return self._judge_cases(problem, answer)
         try:
             examination = examination_of(problem)
         except SyntaxError as error:
@@ -82,6 +91,22 @@ class PythonJudge:
         said = answers.keeper.meta if answers.keeper else {}
         state, detail = _state(done, said)
         return Verdict(state, detail[-_MAX_DETAIL_CHARS:], done.cpu_ms, done.wall_ms)
+
+    def _judge_cases(self, problem: Problem, answer: str) -> Verdict:
+        """Run a whole program in an interpreter of its own, once for each input."""
+        program = problem.candidate(answer).encode("utf-8", "replace")
+        job = Job(
+            argv=(str(Path(sys.executable).resolve()), "-I", _PROGRAM),
+            files={_PROGRAM: program},
+            readable=(Path(sys.base_prefix).resolve(),),
+            limits=self._limits,
+        )
+        try:
+            verdict = judge_cases(self._sandbox, job, problem.tests, built=Verdict(State.PASSED))
+        except (SandboxError, ValueError) as error:
+            return Verdict(State.HARNESS_ERROR, str(error)[-_MAX_DETAIL_CHARS:])
+        is_unread = verdict.state is State.WRONG and _DOES_NOT_PARSE.search(verdict.detail)
+        return verdict._replace(state=State.COMPILE_ERROR) if is_unread else verdict
 
     def close(self) -> None:
         """End nothing: the processes belong to the sandbox."""

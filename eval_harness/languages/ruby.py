@@ -58,7 +58,7 @@ def _test_unit_folders() -> tuple[str, ...]:
 
 
 def _is_test_unit(problem: Problem) -> bool:
-    return "Test::Unit::TestCase" in problem.tests
+    return "Test::Unit::TestCase" in problem.test_code
 
 
 def _arguments(problem: Problem, _: str) -> tuple[str, ...]:

@@ -86,6 +86,10 @@ class _Rust:
 
     def job(self, problem: Problem, built: Built) -> Job:  # noqa: ARG002 - all problems run alike
         """Return how a program is run: its source is not there."""
+        return self.alone(built)
+
+    def alone(self, built: Built) -> Job:
+        """Return how a program is run: what loads it is linked into it, if anything."""
         sysroot = _sysroot()
         assert sysroot is not None
         return Job(

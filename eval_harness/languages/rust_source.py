@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from eval_harness.problem import Style
+
 if TYPE_CHECKING:
     from eval_harness.problem import Problem
 
@@ -40,7 +42,7 @@ def rust_program(problem: Problem, answer: str) -> RustProgram:
     under another name.
     """
     candidate = problem.candidate(answer)
-    tests = problem.tests
+    tests = problem.test_code
     bare = _COMMENT.sub("", tests)
     names = _TEST.findall(bare)
     text, crates = _without_idle_imports(f"{candidate}\n{_TEST_MARK.sub(_as_public, tests)}")
@@ -54,6 +56,8 @@ def rust_program(problem: Problem, answer: str) -> RustProgram:
         calls = f"if !::fimble_judge::is_well({_PROGRAM_MAIN}()) {{ ::std::process::exit(1) }} "
     else:
         return RustProgram(text, crates, has_tests=False)
+    if problem.style == Style.STDIO:
+        return RustProgram(f"{text}\nfn main() {{ {calls} }}\n", crates, has_tests=True)
     main = (
         f"fn main() {{ let nonce = ::fimble_judge::begin(); {calls}::fimble_judge::end(nonce); }}"
     )
@@ -62,7 +66,7 @@ def rust_program(problem: Problem, answer: str) -> RustProgram:
 
 def replaced_macros(problem: Problem, answer: str) -> tuple[str, ...]:
     """Return names of macros that an answer defines and the tests call: `assert_eq`, for one."""
-    called = set(re.findall(r"\b(\w+)!", problem.tests))
+    called = set(re.findall(r"\b(\w+)!", problem.test_code))
     return tuple(name for name in _MACRO.findall(answer) if name in called)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from eval_harness.languages.artefacts import launcher
 from eval_harness.languages.language import Toolchain
 from eval_harness.languages.program_judge import LOCALE, RUN_LIMITS, Built
-from eval_harness.problem import Problem
+from eval_harness.problem import Problem, Style
 from eval_harness.sandbox.job import Job, Limits
 from eval_harness.verdict import State, Verdict
 
@@ -23,7 +23,7 @@ def _nothing(*_: object) -> str:
 
 
 def _as_it_is(problem: Problem, answer: str) -> str:
-    return problem.candidate(answer) + problem.tests
+    return problem.candidate(answer) + problem.test_code
 
 
 def _no_arguments(_: Problem, __: str) -> tuple[str, ...]:
@@ -64,16 +64,22 @@ class Script:
         """Return the program and its launcher."""
         if reason := self.refuses(problem, answer):
             return Verdict(State.WRONG, reason)
-        files = {
-            self.program: self.text(problem, answer).encode("utf-8", "replace"),
-            self.launcher: launcher(self.launcher),
-        }
+        files = {self.program: self.text(problem, answer).encode("utf-8", "replace")}
+        if problem.style != Style.STDIO:
+            files[self.launcher] = launcher(self.launcher)
         return Built(files=files, arguments=self.arguments(problem, answer))
 
     def job(self, problem: Problem, built: Built) -> Job:  # noqa: ARG002 - all problems run alike
         """Return how the program is run."""
+        return self._job(built, self.launcher, *built.arguments)
+
+    def alone(self, built: Built) -> Job:
+        """Return how the program is run without the launcher."""
+        return self._job(built, self.program)
+
+    def _job(self, built: Built, *arguments: str) -> Job:
         return Job(
-            argv=(*self.argv(), self.launcher, *built.arguments),
+            argv=(*self.argv(), *arguments),
             files=built.files,
             env={**LOCALE, **self.env()},
             readable=self.readable(),

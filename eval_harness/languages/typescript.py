@@ -75,7 +75,7 @@ class _TypeScript:
 
     def build(self, sandbox: Sandbox, problem: Problem, answer: str) -> Built | Verdict:
         """Check the types of a program and turn it into JavaScript."""
-        question = {"source": problem.candidate(answer) + problem.tests}
+        question = {"source": problem.candidate(answer) + problem.test_code}
         service = self._started(sandbox)
         try:
             said = service.ask(question, wall_s=_COMPILER_WALL_S)
@@ -96,13 +96,11 @@ class _TypeScript:
 
     def job(self, problem: Problem, built: Built) -> Job:  # noqa: ARG002 - all problems run alike
         """Return how the JavaScript is run."""
-        return Job(
-            argv=(*javascript.argv(), javascript.LAUNCHER),
-            files=built.files,
-            env={**LOCALE, **javascript.env()},
-            readable=javascript.readable(),
-            limits=javascript.LIMITS,
-        )
+        return _job(built, javascript.LAUNCHER)
+
+    def alone(self, built: Built) -> Job:
+        """Return how the JavaScript is run without the launcher."""
+        return _job(built, javascript.PROGRAM)
 
     def close(self) -> None:
         """End the compiler."""
@@ -116,6 +114,16 @@ class _TypeScript:
             if self._service is None:
                 self._service = sandbox.service(_service_job())
             return self._service
+
+
+def _job(built: Built, file: str) -> Job:
+    return Job(
+        argv=(*javascript.argv(), file),
+        files=built.files,
+        env={**LOCALE, **javascript.env()},
+        readable=javascript.readable(),
+        limits=javascript.LIMITS,
+    )
 
 
 def _service_job() -> Job:

@@ -25,7 +25,7 @@ _OUT_OF_MEMORY = re.compile(
     rb"|JavaScript heap out of memory|Array buffer allocation failed|NoMemoryError"
     rb"|failed to allocate memory|runtime: out of memory|cannot allocate memory"
     rb"|memory allocation of \d+ bytes failed|Allowed memory size of|Out of memory"
-    rb"|not enough memory|cannot allocate vector of size|OutOfMemoryException",
+    rb"|not enough memory|cannot allocate vector of size|OutOfMemoryException|\bMemoryError\b",
 )
 
 
@@ -38,7 +38,7 @@ def verdict_of_run(outcome: Outcome, nonce: str, *, built: Verdict | None = None
         built: What compiling it took, to be added.
     """
     state, reason = _state(outcome, nonce)
-    said = last_lines(outcome.stderr or outcome.stdout, reason).replace(nonce, "")
+    said = said_at_end(outcome, reason).replace(nonce, "")
     return Verdict(
         state,
         "" if state is State.PASSED else said,
@@ -70,8 +70,13 @@ def verdict_of_compiler(outcome: Outcome) -> Verdict | None:
             state, reason = State.HARNESS_ERROR, "the compiler could not be started"
         case Ended.EXITED:
             pass
-    detail = last_lines(outcome.stderr or outcome.stdout, reason)
+    detail = said_at_end(outcome, reason)
     return Verdict(state, detail, outcome.cpu_ms, outcome.wall_ms)
+
+
+def said_at_end(outcome: Outcome, reason: str = "") -> str:
+    """Return the end of what a process complained of, behind what we say ourselves."""
+    return last_lines(outcome.stderr or outcome.stdout, reason)
 
 
 def last_lines(output: bytes, reason: str = "") -> str:
@@ -83,16 +88,20 @@ def last_lines(output: bytes, reason: str = "") -> str:
     return "\n".join(filter(None, (reason, text)))
 
 
-def _state(outcome: Outcome, nonce: str) -> tuple[State, str]:
-    """Return the state of a run and our own words for it."""
+def state_without_tests(outcome: Outcome) -> tuple[State, str]:
+    """Return the state of a run and our own words for it, passed where it came to a clean end."""
     if outcome.ended in _LIMITS:
         return _LIMITS[outcome.ended], ""
-    is_clean = outcome.ended is Ended.EXITED and outcome.exit_code == 0
-    if is_clean and is_said(nonce, outcome.stdout):
+    if outcome.ended is Ended.EXITED and outcome.exit_code == 0:
         return State.PASSED, ""
-    if is_clean:
-        return State.WRONG, "it ended before its tests did, with exit code 0"
     return _failure(outcome)
+
+
+def _state(outcome: Outcome, nonce: str) -> tuple[State, str]:
+    state, reason = state_without_tests(outcome)
+    if state is State.PASSED and not is_said(nonce, outcome.stdout):
+        return State.WRONG, "it ended before its tests did, with exit code 0"
+    return state, reason
 
 
 def _failure(outcome: Outcome) -> tuple[State, str]:

@@ -4,15 +4,21 @@ import java.lang.reflect.InvocationTargetException;
 import java.lang.reflect.Method;
 import java.nio.charset.StandardCharsets;
 
-/** Calls the `main` of the first class that has one, and says the nonce when it returns. */
+/**
+ * Calls the `main` of the first class that has one, and says the nonce when it returns.
+ *
+ * <p>Behind the argument "-" it leaves standard input to the program, and says nothing.
+ */
 public final class FimbleLauncher {
   private FimbleLauncher() {}
 
   public static void main(String[] arguments) throws Throwable {
-    byte[] nonce = System.in.readAllBytes();
+    boolean isAlone = arguments.length > 0 && arguments[0].equals("-");
+    byte[] nonce = isAlone ? null : System.in.readAllBytes();
     FileOutputStream output = new FileOutputStream(FileDescriptor.out);
     Method main = null;
     for (String name : arguments) {
+      if (name.equals("-")) continue;
       Class<?> program = Class.forName(name, false, FimbleLauncher.class.getClassLoader());
       for (Method each : program.getDeclaredMethods()) {
         boolean isMain = each.getName().equals("main") && each.getParameterCount() == 1
@@ -31,6 +37,7 @@ public final class FimbleLauncher {
       throw error.getCause();
     }
     System.out.flush();
+    if (isAlone) return;
     output.write('\n');
     output.write(nonce);
     output.flush();

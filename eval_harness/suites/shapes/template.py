@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from eval_harness.problem import Problem
+from eval_harness.problem import Problem, Style
+from eval_harness.stdio import cases_of
 from eval_harness.suites.language_names import our_name
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ def problem(record: Record, language: str, *, template: Template) -> Problem:
         return _FIELD.sub(lambda match: _text(record, match[1]), text)
 
     problem_id = filled(template.problem_id)
+    tests = filled(template.tests)
+    if template.style is Style.STDIO:
+        _check_cases(record, tests)
     return Problem(
         problem_id=problem_id,
         group=filled(template.group) or problem_id,
@@ -34,7 +38,7 @@ def problem(record: Record, language: str, *, template: Template) -> Problem:
         prompt=filled(template.prompt),
         suffix=filled(template.suffix),
         header=filled(template.header),
-        tests=filled(template.tests),
+        tests=tests,
         entry_point=filled(template.entry_point),
         style=template.style,
         canonical=filled(template.canonical) if template.canonical else None,
@@ -53,6 +57,13 @@ def language_of(record: Record, field: str = "language") -> str:
     if ours is None:
         raise record.refuse(f"the language {name!r} is unknown")
     return ours
+
+
+def _check_cases(record: Record, tests: str) -> None:
+    try:
+        cases_of(tests)
+    except ValueError as error:
+        raise record.refuse(str(error)) from error
 
 
 def _text(record: Record, name: str) -> str:

@@ -11,6 +11,7 @@ import pytest
 
 from eval_harness.problem import Extent, Kind, Problem, Style
 from eval_harness.prompts import finish_answer, prompt_parts
+from eval_harness.stdio import Case, cases_of
 from eval_harness.suites.registry import open_suite
 from fimble.engine import FinishReason
 from fimble.errors import InputError
@@ -152,6 +153,54 @@ def test_safim_asks_for_what_the_evaluated_program_lacks(tmp_path: Path) -> None
     assert problem.variant == "block"
     with pytest.raises(InputError, match=r"data\.jsonl:1: 'eval_prompt' does not hold"):
         suite_of(tmp_path, "safim", record | {"eval_prompt": "nothing"})
+
+
+def test_safims_inputs_and_outputs_are_tests_as_the_hub_and_the_repository_have_them(
+    tmp_path: Path,
+) -> None:
+    tests = [{"input": "1\r\n", "output": ["2", "two 🐟"]}]
+    record: dict[str, object] = {
+        "lang": "cpp",
+        "eval_prompt": "int main() { {{completion}} }",
+        "ground_truth": "",
+        "unit_tests": tests,
+    }
+    records = [
+        {**record, "task_id": "control_1"},
+        {**record, "task_id": "control_2", "unit_tests": json.dumps(tests)},
+        {**record, "task_id": "control_3", "unit_tests": "[]"},
+    ]
+    first, second, third = suite_of(tmp_path, "safim", *records).problems
+    assert (first.style, first.tests) == (Style.STDIO, second.tests)
+    assert cases_of(first.tests) == (Case("1\r\n", ("2", "two 🐟")),)
+    assert first.test_code == ""
+    assert first.group == second.group  # solutions of one task
+    assert (third.style, third.tests, third.group) == ("", "", "control_3")
+    for broken in ("[1]", "{", [{"input": "1"}]):
+        with pytest.raises(InputError, match=r"data\.jsonl:1: 'unit_tests': "):
+            suite_of(tmp_path, "safim", {**records[0], "unit_tests": broken})
+
+
+STDIO = """
+[template]
+problem_id = "{id}"
+prompt = ""
+tests = "{cases}"
+style = "stdio"
+"""
+
+
+def test_a_template_may_have_inputs_and_outputs(tmp_path: Path) -> None:
+    record = {"id": 1, "cases": '[{"input": "1", "output": "2"}]'}
+    (tmp_path / "data.jsonl").write_text(f"{json.dumps(record)}\n")
+    description = 'name = "mine"\nshape = "template"\n[[data]]\nfile = "data.jsonl"\n'
+    path = tmp_path / "suite.toml"
+    path.write_text(f'{description}language = "c"\n{STDIO}')
+    [problem] = open_suite(str(path)).problems
+    assert (problem.style, cases_of(problem.tests)) == (Style.STDIO, (Case("1", ("2",)),))
+    (tmp_path / "data.jsonl").write_text(f"{json.dumps(record | {'cases': '[]'})}\n")
+    with pytest.raises(InputError, match=r"data\.jsonl:1: tests are '\[\]'"):
+        open_suite(str(path))
 
 
 CHUNKS = [
