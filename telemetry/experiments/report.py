@@ -91,8 +91,6 @@ def analysis_lines(found: Analysis) -> list[str]:
         *gate_lines(found.gates),
         "",
     ]
-    if not found.main and found.looks == "once" and not found.is_over:
-        lines += ["The registration allows one look, at the end; until then no result is shown."]
     for title, part in (
         ("main metric, difference to the control with its interval", found.main),
         ("guardrails", found.guardrails),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from fimble.experiments import Looks
 from telemetry.experiments.metrics import toward_better
 from telemetry.experiments.sequential import factor_for
 
@@ -112,10 +113,14 @@ def decide(
     open_arms = [each for each in safe if not _is_hopeless(each, experiment)]
     closed = [each for each in safe if _is_hopeless(each, experiment)]
     reasons += [f"{each.arm}: {_why_hopeless(each, experiment)}" for each in closed]
-    if not open_arms and (closed or harmed):
+    if len(harmed) + len(closed) == len(experiment.arms) - 1:
         return _verdict(Decision.STOP, reasons, roll_back=harmed)
     reasons += [f"{each.arm} may be better or not: {_interval(each)}" for each in open_arms]
-    needed = needed_for(open_arms, experiment, is_over=is_over)
+    if experiment.looks is Looks.ONCE and not is_over:
+        reasons.append("it allows one look, at its end; until then guardrails alone are looked at")
+        needed = f"wait until it is over, on {experiment.stop}"
+    else:
+        needed = needed_for(open_arms, experiment, is_over=is_over)
     return _verdict(Decision.UNDECIDED, reasons, needed=needed, roll_back=harmed)
 
 

@@ -115,6 +115,8 @@ def test_one_look_means_that_nothing_is_shown_before_the_end(
     running = registered(tmp_path, stop="2999-01-01", unit='"user_day"\nlooks = "once"')
     found = document(capsys, "experiment", "analyse", str(running))
     assert (found["main"], found["explored"]) == ([], [])
+    assert found["verdict"]["roll_back"] == ["new"]  # guardrails are looked at all along
+    assert found["verdict"]["reasons"] == ["new breaks a guardrail: roll it back"]
     assert found["guardrails"] != []
 
 

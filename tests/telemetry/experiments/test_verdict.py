@@ -1,9 +1,12 @@
 """Gates and verdicts, each case as one would decide it by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from fimble.events import Unit
+from fimble.experiments import Looks
 from telemetry.experiments.days import COUNTS, ArmLosses, UserDays
 from telemetry.experiments.gates import Gate, check_gates, same_share, sample_ratio
 from telemetry.experiments.verdict import Comparison, Decision, Harm, decide, harm_of
@@ -60,6 +63,31 @@ def test_what_is_needed_is_counted_in_data() -> None:
         experiment(), gates=[PASSED], main=[compared(0.04, 0.038)], guardrails=[], is_over=True
     )
     assert enough.decision is Decision.SHIP
+
+
+def test_before_its_one_look_an_experiment_is_said_to_wait() -> None:
+    once, slow = experiment(looks=Looks.ONCE), compared(0.3, 0.01, metric="error_rate")
+    waiting = decide(once, gates=[PASSED], main=[], guardrails=[slow], is_over=False)
+    assert (waiting.decision, waiting.needed) == (
+        Decision.UNDECIDED,
+        "wait until it is over, on 2026-09-15",
+    )
+    assert "it allows one look, at its end" in waiting.reasons[-1]
+    few = decide(once, gates=[PASSED], main=[], guardrails=[], is_over=True)
+    assert few.needed.startswith("ten users in each arm")
+    harm = replace(slow, harm=Harm.FOUND)
+    stopped = decide(once, gates=[PASSED], main=[], guardrails=[harm], is_over=False)
+    assert (stopped.decision, stopped.roll_back) == (Decision.STOP, ("new-1",))
+    other = replace(harm, arm="new-2")
+    more = decide(
+        experiment(num_arms=3, looks=Looks.ONCE),
+        gates=[PASSED],
+        main=[],
+        guardrails=[other],
+        is_over=False,
+    )
+    assert (more.decision, more.roll_back) == (Decision.UNDECIDED, ("new-2",))
+    assert more.needed == waiting.needed
 
 
 def test_a_failed_gate_comes_before_every_result() -> None:
