@@ -29,25 +29,33 @@ from telemetry.collector.limits import Buckets
 from telemetry.collector.receipts import Receipt, Receipts
 from telemetry.collector.service import Collector, CollectorSettings, make_app
 from tests.stand_ins.spool_writer import lines_of, session
+from tests.telemetry.conftest import SetClock
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from fimble.clock import Clock
+
 TOKEN = "a token of many characters"  # noqa: S105 - opens nothing
 TOKENS = {"another one, just as long": "", TOKEN: "", "of alice, on her desk": "alice"}
 TOKENS |= {"of alice, in her bag": "alice", "of mallory, anywhere": "mallory"}
 SETTINGS = CollectorSettings(tokens=TOKENS, merge_every_s=0)
+_CLOCK = SystemClock()
 SESSION = "0123456789abcdef0123456789abcdef"
 PLAIN = b"".join(lines_of(session(5, seed=1), SESSION))
 
 
 @asynccontextmanager
 async def collecting(
-    folder: Path, settings: CollectorSettings = SETTINGS, *, port: int | None = None
+    folder: Path,
+    settings: CollectorSettings = SETTINGS,
+    *,
+    port: int | None = None,
+    clock: Clock = _CLOCK,
 ) -> AsyncIterator[aiohttp.ClientSession]:
     """Run a collector, and yield a client that has the token."""
-    server = TestServer(make_app(Collector(folder, settings, SystemClock())), port=port)
+    server = TestServer(make_app(Collector(folder, settings, clock)), port=port)
     await server.start_server()
     headers = {"Authorization": f"Bearer {TOKEN}"}
     try:
@@ -182,7 +190,7 @@ async def test_who_comes_too_often_or_to_a_full_disk_is_told_when_to_come_again(
     tmp_path: Path,
 ) -> None:
     few = replace(SETTINGS, segments_per_minute=4)  # a burst of two
-    async with collecting(tmp_path / "few", few) as http:
+    async with collecting(tmp_path / "few", few, clock=SetClock()) as http:
         statuses = [await put(http, f"{SESSION}-{n}.jsonl") for n in range(3)]
         assert statuses == [201, 201, 429]
         answer = await http.put(f"/v1/segments/{SESSION}-0.jsonl", data=b"")
@@ -196,20 +204,11 @@ async def test_who_comes_too_often_or_to_a_full_disk_is_told_when_to_come_again(
 
 
 def test_a_sender_that_was_silent_may_catch_up() -> None:
-    class Clock:
-        now_ms = 0.0
-
-        def monotonic_ms(self) -> float:
-            return self.now_ms
-
-        def wall_ms(self) -> int:
-            return 0
-
-    clock = Clock()
+    clock = SetClock(0)
     buckets = Buckets(1.0, clock)
     assert [buckets.wait_s("a") for _ in range(31)] == [0.0] * 30 + [1.0]
     assert buckets.wait_s("b") == 0.0
-    clock.now_ms = 2500.0
+    clock.now_ms = 2500
     assert [buckets.wait_s("a") for _ in range(3)] == [0.0, 0.0, 0.5]
 
 
@@ -369,7 +368,7 @@ def test_plain_http_is_for_this_machine_only(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "fimble", "telemetry", "collect", "--host", "0.0.0.0"]  # noqa: S104
     done = subprocess.run(
         [*command, "--data", tmp_path, "--token-file", tokens],
-        capture_output=True, text=True, check=False, timeout=60,
+        capture_output=True, text=True, check=False, timeout=150,
     )  # fmt: skip
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "give --tls-cert and --tls-key" in done.stderr

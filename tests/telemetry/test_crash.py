@@ -70,7 +70,7 @@ def query(store: Store, sql: str) -> list[str]:
     """Return the lines that `fimble telemetry sql` prints as CSV, without the header."""
     command = [sys.executable, "-m", "fimble", "telemetry", "sql", sql, "--format", "csv"]
     result = subprocess.run(
-        command, env=environment(store), capture_output=True, text=True, check=True, timeout=60
+        command, env=environment(store), capture_output=True, text=True, check=True, timeout=150
     )
     return result.stdout.splitlines()[1:]
 

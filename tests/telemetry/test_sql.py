@@ -42,7 +42,7 @@ def telemetry(data: Path, tmp_path: Path) -> Run:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=150,
         )
 
     return run
@@ -208,7 +208,7 @@ def test_a_reader_that_goes_away_ends_a_query_quietly(data: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=150,
     )
     assert (result.returncode, result.stdout, result.stderr) == (0, "range\n0\n", "")
 

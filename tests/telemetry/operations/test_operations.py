@@ -163,7 +163,7 @@ def telemetry(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]
         text=True,
         check=False,
         cwd=ROOT,
-        timeout=60,
+        timeout=150,
     )
 
 
@@ -210,7 +210,7 @@ def test_a_signal_ends_it_and_what_was_polled_is_kept(tgi: Answers, tmp_path: Pa
     second = telemetry(tmp_path, "scrape", tgi.url)
     assert (second.returncode, "another process already" in second.stderr) == (2, True)
     process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=150)
     assert (process.returncode, errors) == (0, "")
     assert len(OperationsStore(tmp_path / "warehouse").files()) >= 1
 

@@ -70,7 +70,7 @@ async def accept_one(environment: dict[str, str], url: str, text: str) -> str:
         place = (text.count("\n"), 0)
         items = await client.items(place)
         assert items
-        await asyncio.sleep(1.0)  # to be read
+        await asyncio.sleep(2.0)  # to be read; less than 750 ms would not count
         client.type(place, items[0]["insertText"])
         await client.settle()
         await asyncio.sleep(0.3)

@@ -61,7 +61,7 @@ def notebooks(tmp_path: Path) -> Iterator[Notebooks]:
             yield Notebooks(line.split()[-1], data)
         finally:
             process.send_signal(signal.SIGTERM)
-            process.wait(timeout=60)
+            process.wait(timeout=150)
             with socket.socket() as client:  # nobody is left who answers
                 assert client.connect_ex(("127.0.0.1", urlsplit(line.split()[-1]).port or 0)) != 0
 
