@@ -8,6 +8,17 @@ REGION_LINES = 64
 """The selection for a place serves the places around it, see `region`."""
 
 
+class Edited(NamedTuple):
+    """Lines of a file that were edited lately."""
+
+    path: str
+    """Path of the file within its project, with slashes."""
+    start_line: int
+    """From 0."""
+    end_line: int
+    """The line behind the last one."""
+
+
 class Around(NamedTuple):
     """A place in a file."""
 
@@ -19,6 +30,8 @@ class Around(NamedTuple):
     """Text behind the place, LF only."""
     language: str
     """Our name of the file's language; empty where we know none."""
+    edited: tuple[Edited, ...] = ()
+    """What was edited lately in other files, the latest last."""
 
 
 def region(line: int) -> int:

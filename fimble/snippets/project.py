@@ -4,8 +4,10 @@ What comes into a prompt, while the budget lasts:
 
 1. declarations of the files that the place's own file imports: first those that are named near the
    place, then those that the import names, then what else is public;
-2. windows of lines that resemble what stands around the place (`fimble.snippets.similar`);
-3. declarations named near the place, of the file's test or of what it tests, and of its folder.
+2. lines of other files that were edited lately, if a word of theirs stands near the place that only
+   some of the files have;
+3. windows of lines that resemble what stands around the place (`fimble.snippets.similar`);
+4. declarations named near the place, of the file's test or of what it tests, and of its folder.
 
 The first kind stands last in the prompt, nearest to the place. A selection depends on the texts and
 the place alone, not on the order in which files came. Files of other languages are left out, and so
@@ -22,20 +24,23 @@ from fimble.snippets.choice import DeclarationChoice, Source, Standing
 from fimble.snippets.imports import imports_of
 from fimble.snippets.outline import outline
 from fimble.snippets.places import Places, family, key_of, source_stem, tests_of
-from fimble.snippets.similar import BLOCK_LINES, SimilarText
+from fimble.snippets.similar import BLOCK_LINES, SimilarText, Window
 from fimble.snippets.words import encoded, words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from fimble.snippets.around import Around
     from fimble.snippets.outline import Declaration
-    from fimble.snippets.similar import Window
 
 MAX_FILE_BYTES = 100_000
 """A longer file is data or generated, and is not taken in."""
 DECLARATION_SHARE = 0.4
 """Share of the budget that declarations may take before windows are looked for."""
+EDITED_SHARE = 0.4
+"""Share of the budget that lines that were edited lately may take."""
+_BESIDE_EDIT_LINES = 2
+"""Lines before and behind them that come along."""
 _NEAR_BEFORE_CHARS = 1500
 _NEAR_AFTER_CHARS = 500
 _HEAD_CHARS = 8000
@@ -61,6 +66,8 @@ class Selection(NamedTuple):
     """Declarations of files that stand beside the place's own."""
     similar: list[Snippet]
     """Windows that resemble the place."""
+    edited: list[Snippet]
+    """Lines that were edited lately."""
     imported: list[Snippet]
     """Declarations of files that the place's own imports."""
 
@@ -147,18 +154,42 @@ class ProjectIndex:
         imported = self.imported(around)
         declared = DeclarationChoice(telling, self.outline_of)
         declared.take(imported, int(budget_bytes * DECLARATION_SHARE))
-        windows = list(self._windows(around, near, budget_bytes - declared.size_bytes))
-        rest = budget_bytes - sum(each.size_bytes for each in windows)
+        edited = self._edited(around, telling, int(budget_bytes * EDITED_SHARE))
+        rest = budget_bytes - sum(snippet.size_bytes for _, snippet in edited)
+        places = [window for window, _ in edited]
+        windows = list(self._windows(around, near, rest - declared.size_bytes, but=places))
+        rest -= sum(each.size_bytes for each in windows)
         if not windows:
             declared.take(imported, rest)
         beside = DeclarationChoice(telling, self.outline_of)
-        taken = {each.path for each in (*imported, *windows)}
+        latest = [snippet for _, snippet in reversed(edited)]
+        taken = {each.path for each in (*imported, *windows, *latest)}
         others = [each for each in self._beside(around) if each.path not in taken]
         beside.take(others, rest - declared.size_bytes)
-        return Selection(beside.snippets(), windows[::-1], declared.snippets())
+        return Selection(beside.snippets(), windows[::-1], latest, declared.snippets())
 
-    def _windows(self, around: Around, near: set[int], budget_bytes: int) -> Iterator[Snippet]:
-        """Yield windows that resemble the text near a place, the best first."""
+    def _edited(
+        self, around: Around, telling: set[int], budget_bytes: int
+    ) -> list[tuple[Window, Snippet]]:
+        """Return what was edited lately and has to do with a place, the latest first."""
+        languages = family(around.language)
+        found: list[tuple[Window, Snippet]] = []
+        for path, start, end in reversed(around.edited):
+            file = self._files.get(path)
+            if file is None or path == around.path or file.language not in languages:
+                continue
+            first = max(0, start - _BESIDE_EDIT_LINES)
+            lines = file.text.split("\n")[first : end + _BESIDE_EDIT_LINES]
+            snippet = _fitting(path, lines, budget_bytes)
+            if snippet is not None and words(encoded(snippet.text)) & telling:
+                budget_bytes -= snippet.size_bytes
+                found.append((Window(0.0, path, first, first + len(lines)), snippet))
+        return found
+
+    def _windows(
+        self, around: Around, near: set[int], budget_bytes: int, *, but: Sequence[Window]
+    ) -> Iterator[Snippet]:
+        """Yield windows that resemble the text near a place, the best first; none of `but`."""
         if budget_bytes < _MIN_WINDOW_BYTES:
             return
         languages = family(around.language)
@@ -170,7 +201,7 @@ class ProjectIndex:
         for found in self._similar.search(near, is_wanted=is_wanted, limit=_MAX_WINDOWS):
             chosen.setdefault(found.path, []).append(found)
         seen: set[str] = set()
-        for window in _merged(chosen):
+        for window in _apart(_merged(chosen), but):
             lines = self._files[window.path].text.split("\n")[window.start_line : window.end_line]
             if 2 * sum(map(_is_import, lines)) > len(lines):
                 continue
@@ -215,6 +246,11 @@ def _merged(chosen: dict[str, list[Window]]) -> list[Window]:
                 last = window
                 merged.append(window)
     return sorted(merged, key=lambda each: (-each.score, each.path, each.start_line))
+
+
+def _apart(windows: list[Window], taken: Sequence[Window]) -> list[Window]:
+    """Return the windows that share no line with what is taken already."""
+    return [each for each in windows if not any(map(each.overlaps, taken))]
 
 
 def _fitting(path: str, lines: list[str], budget_bytes: int) -> Snippet | None:

@@ -48,6 +48,11 @@ class Window(NamedTuple):
     end_line: int
     """The line behind the last one."""
 
+    def overlaps(self, other: Window) -> bool:
+        """Return whether two windows share a line."""
+        is_apart = self.end_line <= other.start_line or other.end_line <= self.start_line
+        return self.path == other.path and not is_apart
+
 
 class _File(NamedTuple):
     """What is known of one file."""

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from fimble.settings import ContextUse
-from fimble.snippets.around import Around, region
+from fimble.snippets.around import Around, Edited, region
+from lsp_server.context.recent import RecentEdits
 from lsp_server.documents import Place
 from lsp_server.prompting import NO_OTHERS, Others, language_of, path_of, project_path
 
@@ -71,6 +72,7 @@ class ContextSource:
         self._asked: dict[str, int] = {}
         self._stale: set[str] = set()
         self._unsent: dict[str, None] = {}
+        self._recent = RecentEdits()
 
     def start(self, *, is_trained: bool) -> None:
         """Begin to read the workspace, if prompts may hold code of it.
@@ -99,6 +101,8 @@ class ContextSource:
         line = document.lines[min(edit.start.line, len(document.lines) - 1)]
         if _IMPORT_LINE.match(line) or any(map(_IMPORT_LINE.match, edit.new.split("\n"))):
             self._stale.add(document.uri)
+        if self._recent.note(document.uri, edit):  # chosen for others before it was there
+            self._stale |= self._chosen.keys() - {document.uri}
 
     def closed(self, uri: str) -> None:
         """A document was closed: nothing of it is kept that is not on disk."""
@@ -120,6 +124,7 @@ class ContextSource:
         self._asked[uri] = here
         self._stale.discard(uri)
         around = around_place(document, place, self._folders)
+        around = around._replace(edited=self._edited_beside(uri, root))
         worker = self._worker
 
         def done(snippets: list[Snippet]) -> None:  # in the thread of the worker
@@ -183,6 +188,14 @@ class ContextSource:
             root for f in self._folders if path.is_relative_to(root := _place_of(f)) and root.name
         ]
         return max(inside, key=lambda root: len(root.parts), default=None)
+
+    def _edited_beside(self, uri: str, root: Path) -> tuple[Edited, ...]:
+        """Return what was edited lately in other documents of a folder."""
+        return tuple(
+            Edited(project_path(each.uri, self._folders), each.start_line, each.end_line)
+            for each in self._recent.beside(uri)
+            if self._root_of(each.uri) == root
+        )
 
     def _changed_others(self, uri: str, root: Path) -> list[OpenText]:
         """Return the other open documents of a folder that the worker does not know as they are."""

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fimble.fim import Snippet
-from fimble.snippets.around import REGION_LINES, Around, region
-from fimble.snippets.project import MAX_FILE_BYTES, ProjectIndex
+from fimble.snippets.around import REGION_LINES, Around, Edited, region
+from fimble.snippets.project import EDITED_SHARE, MAX_FILE_BYTES, ProjectIndex
 from fimble.snippets.similar import BLOCK_LINES, SimilarText
 from fimble.snippets.words import word, words
 
@@ -74,6 +74,25 @@ def test_lines_that_resemble_the_place_come_before_declarations() -> None:
     assert (first.path, last.path) == ("other.py", "shop.py")
     assert first.text in SIMILAR
     assert "print_receipt" in first.text
+
+
+def test_what_was_edited_lately_is_shown_if_it_has_to_do_with_the_place() -> None:
+    basket = "# filler\n" * 40 + "def basket_total(basket):\n    return 1\n" + "# filler\n" * 40
+    index = put(ProjectIndex(), {"basket.py": basket, "other.py": SIMILAR, "main.py": MAIN})
+    place = around("total = basket_total(")
+    edited = (Edited("basket.py", 41, 42), Edited("main.py", 0, 1), Edited("gone.py", 0, 1))
+    (found,) = index.select(place._replace(edited=edited))
+    lines = basket.split("\n")[39:44]
+    assert found == Snippet(path="basket.py", text="\n".join(lines) + "\n")
+    assert index.select(place._replace(edited=edited), 20) == []
+    # A place that names nothing of it gets nothing of it.
+    assert index.select(around("x = ")._replace(edited=edited)) == []
+    # Windows that resemble the place do not show the same lines again.
+    similar = around(SIMILAR[:400])._replace(edited=(Edited("other.py", 0, 3),))
+    texts = [snippet.text for snippet in index.select(similar, 4000)]
+    lines = [line for text in texts for line in text.splitlines()]
+    assert len(lines) == len(set(lines)) > 0
+    assert len(texts[-1].encode()) <= 4000 * EDITED_SHARE
 
 
 def test_what_a_test_tests_is_found_beside_it() -> None:
@@ -147,7 +166,8 @@ FILES = st.dictionaries(
 def test_a_selection_fits_and_depends_on_the_files_alone(
     files: dict[str, str], prefix: str, suffix: str, budget: int, seed: int
 ) -> None:
-    place = around(prefix, suffix)
+    edited = tuple(Edited(path, 3 * seed, 4 * seed + 1) for path in [*files, "gone.py"])
+    place = around(prefix, suffix)._replace(edited=edited)
     found = put(ProjectIndex(), files).select(place, budget)
     assert sum(each.size_bytes for each in found) <= budget
     assert all(snippet.path in files and snippet.path != "main.py" for snippet in found)

@@ -100,11 +100,15 @@ async def test_a_selection_stays_within_a_region_and_follows_imports(workspace: 
     workspace.source.start(is_trained=False)
     await workspace.complete()
     first = await workspace.chosen(uri, 3)
-    workspace.edit(shop, 3, "    def take(self) -> int:\n")
     assert await workspace.chosen(uri, 40) is first
-    # Another region: what is open counts, saved or not.
-    (found,) = await workspace.chosen(uri, 70)
-    assert "def take(self) -> int:\n" in found.text
+    workspace.edit(shop, 3, "    def take(self, till: int) -> int:\n")
+    # What is open counts, saved or not; and what was edited is shown itself.
+    edited, declared = await workspace.chosen(uri, 40)
+    assert "def take(self, till: int) -> int:\n        return 1\n" in edited.text
+    assert declared.text == SHOP_OUTLINE.replace("add(self, coins: int)", "take(self, till: int)")
+    workspace.edit(shop, 4, "        return 2\n")
+    assert "return 1" in (await workspace.chosen(uri, 40))[0].text  # no new place
+    assert "return 2" in (await workspace.chosen(uri, 70))[0].text
     workspace.edit(uri, 2, "x = 2\n")
     workspace.edit(uri, 0, "import os\n")
     assert await workspace.chosen(uri, 70) == ()
