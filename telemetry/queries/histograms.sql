@@ -5,18 +5,7 @@
 select
     day,
     measure,
-    editor,
-    editor_version,
-    plugin_version,
-    server_version,
-    team,
-    language,
-    trigger,
-    scope,
-    cache,
-    backend,
-    model,
-    model_digest,
+    * exclude (day, measure, took_ms),
     bucket_of(took_ms) as bucket,
     count(*) as num_served
 from (

@@ -23,7 +23,7 @@ MIN_TOLD_RATE = 0.9
 def doubts(totals: Totals, quality: Sequence[Quality], findings: Findings) -> list[str]:
     """Return what is to be doubted, a sentence each."""
     if not totals.num_requests:
-        return ["nothing was recorded in these days"]
+        return ["nothing was recorded in these days; `fimble telemetry doctor` says what there is"]
     return [*_of_users(totals), *_of_sessions(quality), *_of_lines(findings)]
 
 

@@ -31,6 +31,16 @@ if TYPE_CHECKING:
     from telemetry.operations.views import Serving
     from telemetry.report.gather import Group, Span
 
+ANSWERED = {
+    "miss": "a new generation",
+    "cache": "an earlier answer for the same text",
+    "stream": "the generation that was running",
+    "typed": "the rest of what was on screen",
+}
+"""Where answers come from, in words."""
+LINE_COLORS = ("one", "of-bytes", "all", "all")
+"""What the style calls the colours of `plots.latencies`."""
+
 
 class GroupsView(NamedTuple):
     """A dimension of the section on acceptance."""
@@ -93,6 +103,7 @@ def view(
     groups = [_groups_view(asker, name) for name in GROUPS] if totals.num_requests else []
     found, problems = _experiments(connection, experiments, now_ms=now_ms)
     horizons, quality, backends = asker.retention(), asker.quality(), serving(connection)
+    answers = asker.histograms()
     return {
         "span": span,
         "totals": totals,
@@ -104,7 +115,8 @@ def view(
         "groups": [each for each in groups if _is_told(each)],
         "trends": _trends(asker),
         "endings": asker.endings(),
-        "latency_plot": _latency_plot(asker),
+        "latency_plot": _latency_plot(answers),
+        "latency_keys": list(zip(LINE_COLORS, map(ANSWERED.get, answers), strict=False)),
         "latencies": [(name, rows) for name in LATENCIES_BY if (rows := _spreads(asker, name))],
         "horizons": horizons,
         "retention_plot": _marked(plots.retention(horizons, title="Accepted text that stands"))
@@ -148,10 +160,9 @@ def _trends(asker: Asker) -> list[TrendView]:
     return found
 
 
-def _latency_plot(asker: Asker) -> Markup:
-    known = asker.histograms()
+def _latency_plot(answers: dict[str, dict[int, int]]) -> Markup:
     title = "Time to the answer"
-    return _marked(plots.latencies(known, title=title)) if known else Markup()
+    return _marked(plots.latencies(answers, title=title)) if answers else Markup()
 
 
 def _backend_plots(found: Serving) -> list[TrendView]:

@@ -24,6 +24,8 @@ def test_every_event_of_the_outbox_arrives_with_all_its_fields(store: Store) -> 
     outbox = Outbox(store.spool, session_id="real", clock=store.clock, segment_bytes=5000)
     for event in events:
         outbox.put(event)
+    while outbox.num_written < len(events):
+        pass  # to close it waits for two seconds only
     outbox.close()
     segments = sorted(store.spool.iterdir())
     assert len(segments) > 3

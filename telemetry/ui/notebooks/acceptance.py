@@ -31,7 +31,7 @@ def _(definitions, desk, mo, DIMENSIONS):
     by = mo.ui.dropdown(
         [n for n in DIMENSIONS if n not in {"day", "week", "month"}], value="language", label="by"
     )
-    mo.vstack([mo.md("# Acceptance"), mo.hstack([metric, by, period], justify="start")])
+    mo.vstack([mo.md("# Acceptance"), mo.hstack([metric, by, period], justify="start", wrap=True)])
     return by, metric, period
 
 

@@ -23,7 +23,7 @@ def _():
 @app.cell(hide_code=True)
 def _(desk, mo):
     period = mo.ui.dropdown(list(desk.SERVED_PERIODS), value=desk.LATELY, label="of")
-    mo.vstack([mo.md("# Backends"), mo.hstack([period], justify="start")])
+    mo.vstack([mo.md("# Backends"), mo.hstack([period], justify="start", wrap=True)])
     return (period,)
 
 

@@ -28,7 +28,7 @@ def _(DIMENSIONS, definitions, desk, mo):
     metric = mo.ui.dropdown(times, value="Time to the answer", label="time")
     by = mo.ui.dropdown(list(DIMENSIONS), value="cache", label="by")
     period = mo.ui.dropdown(list(desk.PERIODS), value=desk.EVER, label="of")
-    mo.vstack([mo.md("# Latency"), mo.hstack([metric, by, period], justify="start")])
+    mo.vstack([mo.md("# Latency"), mo.hstack([metric, by, period], justify="start", wrap=True)])
     return by, metric, period
 
 

@@ -135,6 +135,7 @@ def test_nothing_recorded_is_a_page_that_says_so(report: Report) -> None:
     text = text_of(report())
     assert "nothing was recorded in these days" in text
     assert "Acceptance" not in text
+    assert "Intervals" not in text
 
 
 def test_one_completion_is_a_page_without_intervals(data: Path, report: Report) -> None:
@@ -148,6 +149,9 @@ def test_one_completion_is_a_page_without_intervals(data: Path, report: Report) 
     assert "python 1 100.0% 100.0% 100.0% 100.0% 90.0% 0.0% 100 100" in text
     assert "end 90.0% 100% 1 0" in text
     assert "1 withheld" not in text
+    legend = re.search(r"<figcaption>([^.]*)\. Share of the answers", report())
+    assert legend is not None
+    assert re.sub(r"<.*?>", "", legend[1]).strip() == "a new generation"
 
 
 def test_what_backends_said_stands_beside_what_editors_saw(data: Path, report: Report) -> None:
