@@ -10,11 +10,14 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from tests.loop.house import held_out, write_projects
+from training.loop.recipe import read_recipe
+from training.loop.stages import stages
 
 TOY = Path(__file__).with_name("toy.toml")
 NUM_HELD_OUT = 6
@@ -68,6 +71,16 @@ def test_a_recipe_that_is_no_loop_is_refused_before_anything_runs(
     assert "loop.toml" in message or "TOML" in message
     assert part.split(";", maxsplit=1)[0] in message or part in message
     assert not (tmp_path / "out").exists()
+
+
+def test_code_is_recorded_only_where_a_turn_learns_from_it(tmp_path: Path) -> None:
+    results = {"gate": {"passed": False}}
+    found = list(
+        stages(read_recipe(write_recipe(tmp_path)), tmp_path, results.__getitem__, date(2026, 1, 5))
+    )
+    levels = [each.recipe["level"] for each in found if each.recipe and "level" in each.recipe]
+    assert levels == ["content", "content", "keys"]
+    assert sum(each.registration is not None for each in found) == 2
 
 
 @pytest.mark.slow

@@ -146,7 +146,8 @@ def _sessions(recipe: LoopRecipe, out: Path, *, turn: int) -> Stage:
         "corpus": str(out / "corpus"),
         "model": str(out / "models" / "start"),
         "seed": turn,
-        "level": "content",
+        # Code is recorded where the next turn learns from it, and nowhere else.
+        "level": "content" if turn < recipe.turns else "keys",
     }
     if turn:
         table["experiments"] = str(out / f"experiments-{turn}")
