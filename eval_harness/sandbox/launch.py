@@ -20,6 +20,7 @@ _PREFIX = Path(sys.base_prefix).resolve()
 _INSIDE = "/job"
 """A file system in memory, within the isolation."""
 _FILE_SYSTEM_BYTES = 1 << 30
+_ROOTS_HOME = "/root"
 _SECONDS_TO_END = 30
 ENVIRONMENT = {"LC_ALL": "C.UTF-8", "PYTHONHASHSEED": "0"}
 """Of workers: sets have the same order every time, so that verdicts do not differ by it."""
@@ -53,7 +54,7 @@ class Launch:
         if self.tier == "bubblewrap":
             return [*_bubblewrap(own_folder, readable), *_python(str(_INTERPRETER), str(_ROOT))]
         if self.tier == "container":
-            return [*_container(readable, name), *_python("python3", "/harness")]
+            return [*_container(own_folder, readable, name), *_python("python3", "/harness")]
         return _python(str(_INTERPRETER), str(_ROOT))
 
     def end(self, name: str) -> None:
@@ -148,7 +149,7 @@ def _bubblewrap(own_folder: Path, readable: tuple[str, ...]) -> list[str]:
     return [*command, "--chdir", "/", "--remount-ro", "/"]
 
 
-def _container(readable: tuple[str, ...], name: str) -> list[str]:
+def _container(own_folder: Path, readable: tuple[str, ...], name: str) -> list[str]:
     program = container_program() or "docker"
     image = os.environ.get(IMAGE_VARIABLE, "python:3.11-slim")
     command = [program, "run", "--rm", "--interactive", "--pull", "never", "--name", name]
@@ -159,6 +160,26 @@ def _container(readable: tuple[str, ...], name: str) -> list[str]:
     size = f"rw,exec,nosuid,nodev,mode=1777,size={_FILE_SYSTEM_BYTES}"
     command += ["--tmpfs", f"{_INSIDE}:{size}"]
     command += ["--volume", f"{_PACKAGE}:/harness/eval_harness/sandbox/inside:ro"]
+    if within := [path for path in readable if path.startswith(f"{_ROOTS_HOME}/")]:
+        command += ["--volume", f"{_open_home(own_folder, within)}:{_ROOTS_HOME}:ro"]
     for path in readable:
         command += ["--volume", f"{path}:{path}:ro"]
     return [*command, image]
+
+
+def _open_home(own_folder: Path, within: list[str]) -> Path:
+    """Return a folder that stands for root's home, with places for what is mounted in it.
+
+    The image's own is closed to all but root, and so would be the toolchains within it.
+    """
+    home = own_folder / "home"
+    for path in within:
+        place = home / Path(path).relative_to(_ROOTS_HOME)
+        if Path(path).is_dir():
+            place.mkdir(parents=True, exist_ok=True)
+        else:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.touch()
+    for folder in (home, *(each for each in home.rglob("*") if each.is_dir())):
+        folder.chmod(0o755)
+    return home

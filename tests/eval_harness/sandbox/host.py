@@ -41,6 +41,7 @@ LIMITS = Limits(
 )
 WAITING = replace(LIMITS, wall_s=2)
 PYTHON = os.path.realpath(sys.executable)
+_ENGINES = ("/var/lib/containers/", "/var/lib/docker/", "/run/docker/", "/run/netns/")
 _PATIENCE_S = 10
 
 
@@ -104,7 +105,7 @@ class Host:
             resource.prlimit(pid, resource.RLIMIT_CPU),
             len(os.sched_getaffinity(pid)),
         )
-        return State(files, victim, Path("/proc/self/mountinfo").read_text())
+        return State(files, victim, mounts())
 
     def damage(self) -> str:
         """Return what an attack has changed; empty where it changed nothing."""
@@ -147,6 +148,12 @@ class Host:
         self._victim.wait()
         for listener in (self._unix, self._abstract, self._tcp):
             listener.close()
+
+
+def mounts() -> str:
+    """Return what is mounted, but for what a container engine mounts for a container that lives."""
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    return "\n".join(line for line in lines if not line.split()[4].startswith(_ENGINES))
 
 
 def attack(sandbox: Sandbox, host: Host, program: str, limits: Limits = LIMITS) -> Outcome:
