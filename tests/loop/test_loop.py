@@ -20,6 +20,7 @@ from training.loop.recipe import read_recipe
 from training.loop.stages import stages
 
 TOY = Path(__file__).with_name("toy.toml")
+ROOT = Path(__file__).resolve().parents[2]
 NUM_HELD_OUT = 6
 
 
@@ -71,6 +72,12 @@ def test_a_recipe_that_is_no_loop_is_refused_before_anything_runs(
     assert "loop.toml" in message or "TOML" in message
     assert part.split(";", maxsplit=1)[0] in message or part in message
     assert not (tmp_path / "out").exists()
+
+
+def test_the_shipped_recipe_names_the_folder_of_its_sources() -> None:
+    recipe = read_recipe(ROOT / "training" / "recipes" / "loop-toy.toml")
+    (source,) = recipe.tables["corpus"]["sources"]
+    assert source["directory"] == str(ROOT / "training")
 
 
 def test_code_is_recorded_only_where_a_turn_learns_from_it(tmp_path: Path) -> None:

@@ -79,4 +79,4 @@ def _make_absolute(corpus: dict[str, Any], folder: Path) -> None:
     """Let folders of sources be relative to the loop's recipe, as in a corpus' own."""
     for source in corpus.get("sources", ()):
         if isinstance(source, dict) and isinstance(source.get("directory"), str):
-            source["directory"] = str(folder / source["directory"])
+            source["directory"] = str((folder / source["directory"]).resolve())
