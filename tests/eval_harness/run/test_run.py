@@ -272,16 +272,20 @@ def is_over(process: psutil.Process) -> bool:
     return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
+SEEDS = [5, *(pytest.param(seed, marks=pytest.mark.benchmarks) for seed in (6, 7, 8))]
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
+@pytest.mark.parametrize("seed", SEEDS)
 def test_a_run_killed_at_random_moments_becomes_the_run_that_nobody_killed(
-    suite: str, tmp_path: Path, tgi: TgiScript, places: dict[str, str]
+    suite: str, tmp_path: Path, tgi: TgiScript, places: dict[str, str], seed: int
 ) -> None:
     """No process, mount or folder of the sandbox stays behind either."""
     undisturbed, out = tmp_path / "undisturbed", tmp_path / "run"
     run_suite(suite, tgi.url, undisturbed)
     tgi.delay_s = 0.02
-    kills, num_orphans = random.Random(5), 0
+    kills, num_orphans = random.Random(seed), 0
     caches = tmp_path / "another-cache"
     environment = {**os.environ, **places, "FIMBLE_CACHE_DIR": str(caches)}
     command = [sys.executable, "-m", "fimble", "eval", "run", suite, "--model", tgi.url]
