@@ -123,7 +123,7 @@ def test_a_folder_with_something_else_in_it_is_left_alone(tmp_path: Path) -> Non
 
 @pytest.mark.loop
 @pytest.mark.timeout(3600)
-def test_a_loop_that_is_killed_goes_on_to_its_end_and_tells_what_two_turns_brought(
+def test_learning_from_people_raises_acceptance_beyond_chance_though_the_loop_is_killed(
     tmp_path: Path,
 ) -> None:
     write_projects(tmp_path / "projects", num_held_out=NUM_HELD_OUT)
@@ -142,6 +142,8 @@ def test_a_loop_that_is_killed_goes_on_to_its_end_and_tells_what_two_turns_broug
         assert turn["num_examples"] > 10
         assert [test["metric"] for test in turn["tests"]] == ["acceptance_rate"]
         assert all(test["low"] < test["effect"] < test["high"] for test in turn["tests"])
+        assert all(test["effect"] > 0 for test in turn["tests"])
+    assert "ship" in {turn["verdict"] for turn in found["turns"]}
 
 
 def killed_after(seconds: float, recipe: Path, out: Path) -> None:
