@@ -103,7 +103,7 @@ def test_a_stage_that_fails_is_mended_and_the_loop_goes_on_there(tmp_path: Path)
     assert stage_names(out) == ["corpus"]
     built_ns = (out / "corpus" / "card.json").stat().st_mtime_ns
 
-    message = error_of(loop(write_recipe(tmp_path, held, ("total = 100", "total = -1")), out))
+    message = error_of(loop(write_recipe(tmp_path, held, ("total = 200", "total = -1")), out))
     assert "the stage 'pretraining' failed: " in message
     assert stage_names(out) == ["corpus", "vocabulary"]
     assert (out / "corpus" / "card.json").stat().st_mtime_ns == built_ns
