@@ -10,11 +10,20 @@ through the dynamic loader that was unpacked with it.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fimble.locks import try_lock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SUITES = ("forky", "sid")
 APT_SOURCES = Path("/etc/apt")
@@ -40,8 +49,24 @@ def fetch(prefix: Path) -> Path:
         CannotFetchError: There is no Debian mirror, or it does not answer.
     """
     launcher = prefix / "nvim"
-    if launcher.exists():
-        return launcher
+    with _locked(prefix):
+        return launcher if launcher.exists() else _fetch(prefix)
+
+
+@contextlib.contextmanager
+def _locked(prefix: Path) -> Iterator[None]:
+    """Let one process fetch: what another unpacked again would change under a running program."""
+    prefix.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(prefix / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        while not try_lock(descriptor):
+            time.sleep(0.1)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _fetch(prefix: Path) -> Path:
     if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
         raise CannotFetchError("apt-get and dpkg-deb are needed to fetch Neovim")
     mirrors = debian_mirrors(APT_SOURCES)
