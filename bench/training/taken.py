@@ -155,11 +155,12 @@ def main() -> None:
         found = answers(folder, asked)
         taken = [float(each.num_taken > 0) for each in found]
         shown = [each for each in found if each.num_chars]
+        num_shown = max(1, len(shown))
         print(
-            f"{folder}: {len(shown)} of {len(asked)} shown, {sum(taken) / len(shown):.1%} of them "
+            f"{folder}: {len(shown)} of {len(asked)} shown, {sum(taken) / num_shown:.1%} of them "
             f"accepted, {sum(each.num_taken for each in shown)} of "
             f"{sum(each.num_chars for each in shown)} characters, "
-            f"{sum(each.num_tokens for each in shown) / len(shown):.1f} tokens each"
+            f"{sum(each.num_tokens for each in shown) / num_shown:.1f} tokens each"
         )
         if first:
             moved = change(first, taken, groups)
