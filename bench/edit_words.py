@@ -14,20 +14,23 @@ from __future__ import annotations
 import argparse
 import difflib
 import random
-import subprocess
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from bench.history import changed_files
+from eval_harness.suites.neighbours import index_of
+from eval_harness.suites.trees import read_tree
 from fimble.context import WindowBudget, window
 from fimble.languages import by_path
 from fimble.snippets.around import Around, Edited
-from fimble.snippets.project import MAX_FILE_BYTES, ProjectIndex
 from fimble.snippets.words import encoded, words
-from fimble.text import decode_source, to_lf
+from lsp_server.context.recent import MAX_PLACES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from fimble.snippets.project import ProjectIndex
 
 ROOT = Path(__file__).resolve().parents[1]
 MAX_COMMITS = 600
@@ -65,30 +68,24 @@ def main() -> None:
 
 def _commits(repository: Path) -> dict[str, list[str]]:
     """Return the changed files of code of commits that change some, but not many."""
-    command = ["log", "--no-merges", "--diff-filter=AM", f"-n{MAX_COMMITS}", "--format=>%H"]
     found: dict[str, list[str]] = {}
-    commit = ""
-    for line in _git(repository, *command, "--name-only").decode().splitlines():
-        if line.startswith(">"):
-            commit = line[1:]
-        elif line and by_path(line) is not None:
-            found.setdefault(commit, []).append(line)
+    for commit, path in changed_files(repository, max_commits=MAX_COMMITS, kinds="AM"):
+        found.setdefault(commit, []).append(path)
     return {commit: paths for commit, paths in found.items() if 2 <= len(paths) <= MAX_FILES}
 
 
 def _counted(repository: Path, commit: str, paths: list[str]) -> Counter[str]:
     """Return the words of one commit by where they stand."""
-    before = _files(repository, f"{commit}^", None)
-    after = _files(repository, commit, paths)
-    index = ProjectIndex()
-    for path, text in before.items():
-        _put(index, path, text)
+    [known] = read_tree(str(repository), f"{commit}^", Path()).workspaces
+    [written] = read_tree(str(repository), commit, Path()).workspaces
+    before, after = known.files, written.files
+    index = index_of(known)
     edited: list[Edited] = []
     counts: Counter[str] = Counter()
     for path in paths:
         changes = list(_changes(path, before.get(path, ""), after.get(path, "")))[:MAX_CHANGES]
         for change in changes if edited and before.get(path) else []:
-            around = change.around._replace(edited=tuple(edited[-8:]))
+            around = change.around._replace(edited=tuple(edited[-MAX_PLACES:]))
             counts += _words_of(change, index, around)
         _put(index, path, after.get(path, ""))
         edited += [change.edited for change in changes]
@@ -123,42 +120,6 @@ def _changes(path: str, before: str, after: str) -> Iterator[Change]:
 def _put(index: ProjectIndex, path: str, text: str) -> None:
     if (language := by_path(path)) is not None:
         index.put(path, text, language.name)
-
-
-def _files(repository: Path, revision: str, paths: list[str] | None) -> dict[str, str]:
-    """Return the files of code of a revision: those at `paths`, or all."""
-    listed = _git(repository, "ls-tree", "-r", "-l", "-z", revision, "--", *(paths or []))
-    found: dict[str, str] = {}
-    names: dict[str, str] = {}
-    for entry in listed.decode(errors="replace").split("\0")[:-1]:
-        about, path = entry.split("\t", 1)
-        _, kind, name, size = about.split()
-        if kind == "blob" and int(size) <= MAX_FILE_BYTES and by_path(path) is not None:
-            names[path] = name
-    blobs = _blobs(repository, list(dict.fromkeys(names.values())))
-    for path, name in names.items():
-        found[path] = to_lf(decode_source(blobs[name]) or "")
-    return found
-
-
-def _blobs(repository: Path, names: list[str]) -> dict[str, bytes]:
-    """Return the contents of blobs, read by one process of git."""
-    command = ["git", "-C", str(repository), "cat-file", "--batch"]
-    said = "".join(f"{name}\n" for name in names).encode()
-    out = subprocess.run(command, input=said, capture_output=True, check=True).stdout
-    found: dict[str, bytes] = {}
-    at = 0
-    for name in names:
-        header = out.index(b"\n", at)
-        size = int(out[at:header].split()[2])
-        found[name] = out[header + 1 : header + 1 + size]
-        at = header + 1 + size + 1
-    return found
-
-
-def _git(repository: Path, *arguments: str) -> bytes:
-    command = ["git", "-C", str(repository), *arguments]
-    return subprocess.run(command, capture_output=True, check=True).stdout
 
 
 if __name__ == "__main__":

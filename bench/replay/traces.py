@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import difflib
 import math
-import subprocess
 from typing import TYPE_CHECKING, NamedTuple
 
+from bench.history import changed_files, git
 from fimble.languages import by_path
 
 if TYPE_CHECKING:
@@ -98,18 +98,11 @@ def traces_of_repository(
         rng: Draws commits, pauses and slips.
         max_commits: The newest so many that are no merges are drawn from.
     """
-    command = ["log", "--no-merges", "--diff-filter=M", f"-n{max_commits}", "--format=>%H"]
-    commits: list[tuple[str, str]] = []
-    commit = ""
-    for line in _git(repository, *command, "--name-only").splitlines():
-        if line.startswith(">"):
-            commit = line[1:]
-        elif line and by_path(line) is not None:
-            commits.append((commit, line))
+    commits = list(changed_files(repository, max_commits=max_commits))
     rng.shuffle(commits)
     for commit, path in commits:
-        before = _git(repository, "show", f"{commit}^:{path}")
-        after = _git(repository, "show", f"{commit}:{path}")
+        before = git(repository, "show", f"{commit}^:{path}")
+        after = git(repository, "show", f"{commit}:{path}")
         yield from _trace(f"{commit[:9]}:{path}", path, (before, after), rng)
 
 
@@ -253,9 +246,3 @@ def _common_start(first: str, second: str) -> str:
     pairs = zip(first, second, strict=False)
     length = next((n for n, (a, b) in enumerate(pairs) if a != b), min(len(first), len(second)))
     return first[:length]
-
-
-def _git(repository: Path, *arguments: str) -> str:
-    command = ["git", "-C", str(repository), *arguments]
-    done = subprocess.run(command, capture_output=True, check=True)
-    return done.stdout.decode(errors="replace")
