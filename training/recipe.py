@@ -235,10 +235,10 @@ class GuardConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartConfig:
-    """A run that begins with the weights of another one."""
+    """A run that begins with the weights of another one, or of a released model."""
 
     run: Path
-    """Its folder, or one that `python -m training.compact` wrote."""
+    """Its folder, one that `python -m training.compact` wrote, or a model's: ours, Hugging Face."""
     optimiser: bool = True
     """Keep momentum and variance, where the folder has them; else a warm-up is needed."""
 

@@ -3,23 +3,39 @@
 A stable phase today, another tomorrow, a decay on the best data the day after: each is a run of its
 own, in a folder of its own, and reads on where the one before ended, so that no document comes
 again before all have come.
+
+A released model does as well, ours or a Hugging Face folder: its weights, as they are there. It does
+not say what it has read, so give the new run another seed than the model's own run had.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+import torch
+
 from fimble.errors import ConfigError
 from fimble.files import sha256_of
+from fimble.manifest import MANIFEST_NAME
 from training.compact import is_compact, read_compact
-from training.progress import CHECKPOINT_NAME, Checkpoint, Position, load_checkpoint
-from training.run_record import Parent, RunRecord, read_record
+from training.export.engine_model import origin_of, read_origin
+from training.export.quantise import as_floats
+from training.export.weights import CONFIG_NAME, load_weights
+from training.guard import GuardState
+from training.progress import (
+    CHECKPOINT_NAME,
+    Checkpoint,
+    Ledger,
+    Position,
+    Snapshot,
+    load_checkpoint,
+)
+from training.run_record import RUN_NAME, Parent, RunRecord, read_record
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import torch
-
+    from training.export.weights import Weights
     from training.progress import Skip
     from training.recipe import PretrainRecipe, StartConfig
 
@@ -28,30 +44,23 @@ class Start(NamedTuple):
     """What a run begins with."""
 
     checkpoint: Checkpoint
-    record: RunRecord
-
-    @property
-    def parent(self) -> Parent:
-        """The run that it comes from, for the record of the new one."""
-        recipe, position = self.record.typed_recipe, self.checkpoint.snapshot.position
-        before = self.record.parent.num_tokens if self.record.parent else 0
-        trained = position.step * recipe.batch.rows * recipe.model.context_tokens
-        return Parent(
-            name=recipe.name,
-            recipe_sha256=self.record.recipe_sha256,
-            step=position.step,
-            num_tokens=before + trained,
-        )
+    parent: Parent
+    """The run or model that it comes from, for the record of the new one."""
+    record: RunRecord | None = None
+    """Of that run; None of a released model, which does not say what it has read."""
 
     def position(self, record: RunRecord) -> Position:
         """Return where a new run begins to read.
 
         In the same data, drawn alike, it reads on. In the same corpus drawn otherwise it begins
-        the next epoch, so that the draws are new. In another corpus it begins with the first.
+        the next epoch, so that the draws are new. In another corpus, and after a released model, it
+        begins with the first.
 
         Args:
             record: Of the new run.
         """
+        if self.record is None:
+            return Position()
         behind = self.checkpoint.snapshot.position
         if record.data_sha256 == self.record.data_sha256:
             return Position(epoch=behind.epoch, row=behind.row)
@@ -60,7 +69,7 @@ class Start(NamedTuple):
 
     def skips(self, record: RunRecord) -> tuple[Skip, ...]:
         """Return the rows that a new run leaves out, because the run before had to."""
-        is_same_data = record.data_sha256 == self.record.data_sha256
+        is_same_data = self.record is not None and record.data_sha256 == self.record.data_sha256
         return self.checkpoint.ledger.skips if is_same_data else ()
 
 
@@ -73,20 +82,88 @@ def read_start(start: StartConfig, recipe: PretrainRecipe, device: torch.device)
         device: Where the weights go.
 
     Raises:
-        ConfigError: The folder holds no run, or one of another shape.
-        InputError: Likewise.
+        ConfigError: The folder holds a model of another shape or vocabulary.
+        InputError: It holds neither a run nor a model.
+        ModelFolderError: The model in it is damaged.
     """
+    is_model = any((start.run / name).is_file() for name in (MANIFEST_NAME, CONFIG_NAME))
+    if is_model and not (start.run / RUN_NAME).is_file():
+        return _released(start, recipe, device)
     record = read_record(start.run)
     _check_fits(start, record.typed_recipe, recipe)
-    if sha256_of(recipe.tokenizer) != record.tokenizer_sha256:
-        raise ConfigError(
-            f"start.run is {start.run}, trained with another vocabulary than {recipe.tokenizer}"
-        )
+    _check_vocabulary(start, record.tokenizer_sha256, recipe)
     checkpoint = _read(start.run, device)
     if not start.optimiser:
         snapshot = checkpoint.snapshot._replace(optimisers={})
         checkpoint = checkpoint._replace(snapshot=snapshot)
-    return Start(checkpoint, record)
+    return Start(checkpoint, _parent(record, checkpoint.snapshot.position), record)
+
+
+def _parent(record: RunRecord, position: Position) -> Parent:
+    recipe = record.typed_recipe
+    before = record.parent.num_tokens if record.parent else 0
+    trained = position.step * recipe.batch.rows * recipe.model.context_tokens
+    return Parent(
+        name=recipe.name,
+        recipe_sha256=record.recipe_sha256,
+        step=position.step,
+        num_tokens=before + trained,
+    )
+
+
+def _released(start: StartConfig, recipe: PretrainRecipe, device: torch.device) -> Start:
+    """Return the weights of a model folder of ours or of a Hugging Face folder."""
+    weights = load_weights(start.run)
+    _check_shape(start, weights, recipe)
+    _check_vocabulary(start, sha256_of(weights.tokenizer), recipe)
+    tensors = {
+        name: torch.tensor(as_floats(tensor), device=device)
+        for name, tensor in weights.tensors.items()
+    }
+    snapshot = Snapshot(Position(), tensors, {}, GuardState(), 0)
+    manifest = weights.manifest
+    origin = origin_of(manifest) if manifest else read_origin(start.run)
+    name = manifest.name if manifest else start.run.name
+    parent = Parent(name=name, recipe_sha256=origin.recipe_sha256, step=0, num_tokens=0)
+    return Start(Checkpoint(snapshot, Ledger()), parent)
+
+
+def _check_shape(start: StartConfig, weights: Weights, recipe: PretrainRecipe) -> None:
+    """Refuse a released model of another shape; the table is that of a recipe."""
+    shape, model = weights.architecture, recipe.model
+    found = {
+        "context_tokens": weights.context_tokens,
+        "tie_word_embeddings": shape.tie_word_embeddings,
+        "head_dim": shape.head_dim,
+    }
+    wanted: dict[str, object] = {
+        "context_tokens": model.context_tokens,
+        "tie_word_embeddings": True,
+        "head_dim": model.hidden_size // model.num_attention_heads,
+    }
+    for name in (
+        "hidden_size",
+        "intermediate_size",
+        "num_hidden_layers",
+        "num_attention_heads",
+        "num_key_value_heads",
+        "rope_theta",
+        "rms_norm_eps",
+    ):
+        found[name], wanted[name] = getattr(shape, name), getattr(model, name)
+    for name, value in wanted.items():
+        if found[name] != value:
+            raise ConfigError(
+                f"start.run is {start.run}, a model whose {name} is {found[name]}; the recipe's is "
+                f"{value}"
+            )
+
+
+def _check_vocabulary(start: StartConfig, sha256: str, recipe: PretrainRecipe) -> None:
+    if sha256_of(recipe.tokenizer) != sha256:
+        raise ConfigError(
+            f"start.run is {start.run}, trained with another vocabulary than {recipe.tokenizer}"
+        )
 
 
 def _read(folder: Path, device: torch.device) -> Checkpoint:

@@ -14,6 +14,8 @@ from fimble.errors import ConfigError, InputError
 from tests.training.toy_run import easy_corpus, losses, write_recipe
 from training.compact import PIECE_BYTES, Stored, read_compact, write_compact
 from training.compact import main as compact_command
+from training.export.engine_model import write_engine_model
+from training.export.weights import load_weights
 from training.pretrain import pretrain
 from training.progress import load_checkpoint
 from training.recipe import PretrainRecipe
@@ -144,6 +146,36 @@ def test_a_run_begins_with_a_compact_folder(runs: Runs, tmp_path: Path) -> None:
     exact = runs.run("from-run", steps=1, run=str(runs.stable))
     assert losses(out) == [(1, pytest.approx(losses(exact)[0][1], rel=0.01))]
     assert documents_of_step(out, 1) == documents_of_step(exact, 1)
+
+
+@pytest.mark.slow
+def test_a_run_begins_with_a_released_model(runs: Runs, tmp_path: Path) -> None:
+    checkpoint, released = runs.stable / "model", tmp_path / "released"
+    manifest = write_engine_model(load_weights(checkpoint), released)
+    other = easy_corpus(runs.folder / "other-corpus", num_documents=20)
+    exact = runs.run("from-its-run", steps=1, corpus=other, run=str(runs.stable), optimiser=False)
+    expected = losses(exact)[0][1]
+    for name, folder in (("from-model-folder", released), ("from-checkpoint", checkpoint)):
+        out = runs.run(name, steps=1, corpus=other, run=str(folder))
+        assert losses(out) == [(1, pytest.approx(expected, rel=0.01))]
+        first = documents_of_step(out, 1)
+        assert (first.epoch, first.row) == (0, 0)
+        parent = read_record(out).parent
+        assert parent is not None
+        assert (parent.name, parent.step) == (folder.name, 0)
+        assert runs.run(name, steps=1, corpus=other, run=str(folder)) == out  # a finished run is left alone
+    assert manifest.name == "released"
+
+
+def test_a_released_model_of_another_shape_is_refused(runs: Runs, tmp_path: Path) -> None:
+    folder = str(runs.stable / "model")
+    recipe = read_toml(PretrainRecipe, runs.recipe("shape", steps=1, run=folder))
+    deeper = replace(recipe, model=replace(recipe.model, num_hidden_layers=3))
+    with pytest.raises(ConfigError, match=r"whose num_hidden_layers is 2; the recipe's is 3"):
+        pretrain(deeper, tmp_path / "deeper")
+    longer = replace(recipe, model=replace(recipe.model, context_tokens=256))
+    with pytest.raises(ConfigError, match=r"whose context_tokens is 128; the recipe's is 256"):
+        pretrain(longer, tmp_path / "longer")
 
 
 def test_a_compact_folder_that_was_cut_short_is_refused(runs: Runs, tmp_path: Path) -> None:
