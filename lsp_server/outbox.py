@@ -203,19 +203,19 @@ class _Segments:
         return self._size_bytes + num_bytes > self._max_bytes or age_ms > SEGMENT_S * 1000
 
     def close(self) -> None:
-        """Close the segment that is being written, if there is one."""
+        """Close the segment that is being written, if there is one; remove it if it is empty."""
         if self._descriptor is None:
             return
         descriptor, self._descriptor = self._descriptor, None
-        path = self._path()
+        path, is_empty = self._path(), not self._size_bytes
         self._number += 1
         self._size_bytes = 0
         with contextlib.suppress(OSError):  # the spool may have been deleted under us
             if _RENAMES_OPEN_FILES:
-                path.rename(path.with_name(closed_name(path.name)))
+                _put_away(path, is_empty=is_empty)
             os.close(descriptor)
             if not _RENAMES_OPEN_FILES:
-                path.rename(path.with_name(closed_name(path.name)))
+                _put_away(path, is_empty=is_empty)
 
     def _path(self) -> Path:
         return self._folder / segment_name(self._session_id, self._number)
@@ -246,3 +246,11 @@ class _Segments:
                 os.ftruncate(descriptor, self._size_bytes)  # no half lines, even on a full disk
             raise
         self._size_bytes += len(line)
+
+
+def _put_away(path: Path, *, is_empty: bool) -> None:
+    """Give a segment its closed name; one that the disk took no line of is removed."""
+    if is_empty:
+        path.unlink()
+    else:
+        path.rename(path.with_name(closed_name(path.name)))

@@ -120,6 +120,8 @@ class Shipper:
             return Said(Answer.TAKEN)
         except OSError as error:
             return Said(Answer.REFUSED, detail=error.strerror or "")
+        if not plain:  # its disk was full from the first line on: there is nothing to take
+            return Said(Answer.TAKEN)
         headers = {
             SHA256_HEADER: hashlib.sha256(plain).hexdigest(),
             "Content-Type": "application/gzip",

@@ -122,6 +122,22 @@ print(box.num_dropped)
     assert int(out.stdout) == 51 - len(events)
 
 
+def test_a_disk_that_is_full_from_the_first_line_on_leaves_no_segment(tmp_path: Path) -> None:
+    code = f"""
+import resource
+from pathlib import Path
+from tests.lsp.test_outbox import event, outbox
+resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))
+box = outbox(Path({str(tmp_path)!r}))
+box.put(event())
+box.close()
+print(box.num_dropped)
+"""
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(out.stdout) == 2
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_spool_that_cannot_be_made_drops_and_counts(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     box = outbox(tmp_path / "file" / "spool")

@@ -279,6 +279,21 @@ async def test_the_spool_is_the_buffer_while_the_collector_is_away(
     assert taken == [f"{SESSION}-{number}.jsonl" for number in range(3)]
 
 
+async def test_a_segment_without_a_line_is_removed_and_not_sent(
+    tmp_path: Path, free_port: int
+) -> None:
+    spool = tmp_path / "editor"
+    spool.mkdir()
+    (spool / f"{SESSION}-0.jsonl").touch()
+    (spool / f"{SESSION}-1.jsonl").write_bytes(PLAIN)
+    async with collecting(tmp_path / "central", port=free_port):
+        destination = Destination(url=f"http://127.0.0.1:{free_port}", token=TOKEN)
+        assert await Shipper(spool, destination, seed=1).ship_once() == 0
+    assert list(spool.iterdir()) == []  # nor refused
+    taken = [path.name for path in (tmp_path / "central" / "spool").iterdir()]
+    assert taken == [f"{SESSION}-1.jsonl"]
+
+
 async def test_segments_travel_in_the_order_in_which_they_were_written(
     tmp_path: Path, free_port: int
 ) -> None:
