@@ -66,7 +66,7 @@ def _load_users(db: duckdb.DuckDBPyConnection, users: Users) -> None:
 def _load_requests(db: duckdb.DuckDBPyConnection, requests: Requests) -> None:
     """Create the table `drawn`, with words in place of numbers."""
     table = requests._asdict()
-    del table["assignments"], table["arm"]
+    del table["assignments"], table["arm"], table["active_ms"]
     kept = table.pop("kept_rate")
     table |= {f"kept_{number}": kept[:, number].copy() for number in range(kept.shape[1])}
     words = {"language": LANGUAGES, "reason": REASONS, "cache": CACHES, "outcome": OUTCOMES}

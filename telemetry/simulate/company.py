@@ -16,6 +16,7 @@ import numpy as np
 from fimble.events import HORIZONS_S, CacheHit, NotServed, Outcome, Unit
 from fimble.experiments import Assigner, Assignment, Experiment
 from telemetry.experiments.sample import Floats
+from telemetry.simulate.hours import Habits, active_ms, draw_habits, time_of_day_ms
 from telemetry.simulate.world import People, World, daily_rates, draw_people
 
 LANGUAGES = ("python", "typescript", "java", "go", "rust", "cpp", "sql", "")
@@ -63,6 +64,7 @@ class Users:
     keys: tuple[str, ...]
     rate: Floats
     volume: Floats
+    habits: Habits
     language: np.ndarray
     editor: np.ndarray
     team: np.ndarray
@@ -73,6 +75,8 @@ class Requests(NamedTuple):
 
     user: np.ndarray
     at_ms: np.ndarray
+    active_ms: Floats
+    """Time in which the user typed since the request before."""
     language: np.ndarray
     is_served: np.ndarray
     reason: np.ndarray
@@ -104,6 +108,7 @@ def draw_users(simulation: Simulation) -> Users:
         keys=tuple(hashlib.sha256(key).hexdigest()[:32] for key in keys),
         rate=people.rate_ru[0],
         volume=people.volume_ru[0],
+        habits=draw_habits(simulation.world, seed=simulation.seed, num_users=num_users),
         language=chance.choice(
             len(LANGUAGES), num_users, p=[0.3, 0.25, 0.15, 0.1, 0.06, 0.06, 0.05, 0.03]
         ),
@@ -120,6 +125,7 @@ def draw_day(simulation: Simulation, users: Users, number: int) -> Requests:
     arm = _arms(simulation, assignments, len(user))
     is_new = arm > 0
     count = len(user)
+    pace_ms = active_ms(simulation.world, users.habits, seed=simulation.seed, number=number)
     is_served = chance.random(count) < SERVED_SHARE
     is_shown = is_served & (chance.random(count) < SHOWN_SHARE)
     rate = _rates(simulation, users, chance)[user] + simulation.effect * is_new
@@ -138,6 +144,7 @@ def draw_day(simulation: Simulation, users: Users, number: int) -> Requests:
     return Requests(
         user=user,
         at_ms=at_ms,
+        active_ms=pace_ms[user],
         language=np.where(chance.random(count) < 0.85, users.language[user], other),
         is_served=is_served,
         reason=chance.choice(len(REASONS), count, p=[0.6, 0.32, 0.06, 0.02]),
@@ -169,7 +176,7 @@ def _when(
     swing = chance.lognormal(-(world.day_volume_sd**2) / 2, world.day_volume_sd, len(is_there))
     counts = chance.poisson(users.volume * swing * is_there)
     user = np.repeat(np.arange(simulation.num_users), counts)
-    of_day_ms = (28_800_000 + chance.random(len(user)) * 32_400_000).astype(np.int64)
+    of_day_ms = time_of_day_ms(chance.random(len(user)), users.habits.shift_ms[user])
     order = np.lexsort((of_day_ms, user))
     return user, day * _DAY_MS + of_day_ms[order]
 

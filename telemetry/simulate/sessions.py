@@ -28,6 +28,7 @@ from fimble.events import (
     Undone,
     to_record,
 )
+from fimble.paths import SHIPPED_MODEL
 from fimble.spool import closed_name, segment_name
 from telemetry.simulate.company import (
     CACHES,
@@ -40,6 +41,7 @@ from telemetry.simulate.company import (
     draw_users,
     request_id,
 )
+from telemetry.simulate.hours import HOUR_MS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,7 +50,9 @@ if TYPE_CHECKING:
     from fimble.events import Event
     from telemetry.simulate.company import Requests, Simulation, Users
 
-MODEL, DIGEST = "fimble-30m", "5" * 16
+MODEL, DIGEST = SHIPPED_MODEL, "5" * 16
+CHARS_PER_ACTIVE_S = 2.4
+"""That a user types."""
 _TAKEN = (Outcome.ACCEPTED, Outcome.ACCEPTED_PART)
 
 
@@ -121,7 +125,10 @@ def _session(requests: Requests, users: Users, who: int) -> list[Timed]:
     timed = [Timed(requests.at_ms[rows[0]] - 1000.0, start)]
     for row in rows:
         timed += _request(requests, row)
-    timed.append(Timed(float(requests.at_ms[rows[-1]]) + 1, _typing(requests, rows)))
+    hours = requests.at_ms[rows] // HOUR_MS
+    for hour in np.unique(hours):
+        some = [row for row, its in zip(rows, hours, strict=True) if its == hour]
+        timed.append(Timed(float(requests.at_ms[some[-1]]) + 1, _typing(requests, some)))
     timed.sort(key=lambda each: each.at_ms)
     return [*timed, Timed(timed[-1].at_ms + 1, SessionEnded(num_events_dropped=0))]
 
@@ -229,14 +236,14 @@ def _afterwards(requests: Requests, row: int, name: str, taken_ms: float) -> Ite
 
 
 def _typing(requests: Requests, rows: list[int]) -> Typing:
-    """Return the counters of a user's day."""
+    """Return the counters of an hour of a user's day."""
     completed = int(requests.accepted_chars[rows].sum())
-    active_ms = 25_000.0 * len(rows)
+    active_ms = round(float(requests.active_ms[rows].sum()), 1)
     return Typing(
         language=LANGUAGES[requests.language[rows[0]]],
         period_ms=active_ms,
         active_ms=active_ms,
-        inserted_chars=60 * len(rows),
+        inserted_chars=round(CHARS_PER_ACTIVE_S * active_ms / 1000),
         completed_chars=completed,
         deleted_chars=20 * len(rows),
         pasted_chars=5 * len(rows),

@@ -35,6 +35,14 @@ class World:
     """The same between the days of a user."""
     company_day_sd: float = 0.02
     """Standard deviation of what a day does to everybody's rate."""
+    shift_sd_h: float = 1.0
+    """Standard deviation of when users' days start, hours."""
+    active_s_per_request: float = 25.0
+    """Seconds of typing between two requests of the average user."""
+    pace_sd: float = 0.35
+    """Standard deviation of the logarithm of users' seconds between requests."""
+    day_pace_sd: float = 0.2
+    """The same between the days of a user."""
 
     def __post_init__(self) -> None:
         if not 0 < self.mean_rate < 1 or self.rate_sd**2 >= self.mean_rate * (1 - self.mean_rate):
