@@ -50,6 +50,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         verb.add_argument("recipe", metavar="RECIPE", type=Path, help="TOML recipe")
         verb.add_argument("--out", metavar="DIR", type=Path, required=True, help="where to")
         verb.add_argument("--json", action="store_true", help="print one JSON document")
+    judge = verbs.add_parser(
+        "judge", help="whether a project's tests pass with texts that another program asks about"
+    )
+    judge.add_argument("folder", metavar="DIR", type=Path, help="of `fimble eval feedback`")
     doctor = verbs.add_parser("doctor", help="isolation and toolchains of this machine")
     doctor.add_argument("--json", action="store_true", help="print one JSON document")
 
@@ -117,6 +121,11 @@ def run(arguments: argparse.Namespace) -> int:
         return _sessions(arguments)
     if arguments.eval_verb == "feedback":
         return _feedback(arguments)
+    if arguments.eval_verb == "judge":
+        from eval_harness.feedback.judge import judge
+
+        judge(arguments.folder, sys.stdin, sys.stdout)
+        return 0
     plan = _plan(arguments)
     do_run(plan)
     found = read_run(plan.out)

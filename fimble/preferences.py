@@ -1,9 +1,10 @@
 """Examples for preference tuning: one record, whoever makes it, and its file of JSON lines.
 
-A pair has `prompt`, `chosen` and `rejected`; a label has `prompt`, `completion` and `label`. Those
-are the columns that trl's `DPOTrainer` and `KTOTrainer` take. All others, flat beside them, say
-what the prompt is made of, how sure the example is, and where it comes from. Telemetry makes
-examples of what users did; training makes them of what a model wrote.
+A pair has `prompt`, `chosen` and `rejected`; a label has `prompt`, `completion` and `label`; a
+place has `prompt` alone, since any text in it can be judged. Those are the columns that trl's
+`DPOTrainer`, `KTOTrainer` and `GRPOTrainer` take. All others, flat beside them, say what the prompt
+is made of, how sure the example is, and where it comes from. Telemetry makes examples of what users
+did; training makes them of what a model wrote; tests that pass or fail make them of both.
 """
 
 from __future__ import annotations
@@ -184,10 +185,29 @@ class Label:
     origin: Origin
 
 
-E = TypeVar("E", Pair, Label)
-_OWN: dict[type, tuple[str, ...]] = {Pair: ("chosen", "rejected"), Label: ("completion", "label")}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A place in a project that its tests see: they judge any text in it."""
+
+    asked: Asked
+    place_id: str
+    """What `fimble eval judge` knows it by."""
+    truth: str
+    """The project's own code, with which the tests pass."""
+    origin: Origin
+
+
+E = TypeVar("E", Pair, Label, Place)
+_OWN: dict[type, tuple[str, ...]] = {
+    Pair: ("chosen", "rejected"),
+    Label: ("completion", "label"),
+    Place: ("place_id", "truth"),
+}
 _HINTS: dict[type, dict[str, Any]] = {kind: get_type_hints(kind) for kind in (Asked, Origin)}
-_OWN_HINTS = {"chosen": str, "rejected": str, "completion": str, "label": bool}
+_OWN_HINTS = {
+    **dict.fromkeys(("chosen", "rejected", "completion", "place_id", "truth"), str),
+    "label": bool,
+}
 _PLAIN: dict[type, tuple[type, ...]] = {
     str: (str,),
     int: (int,),
@@ -197,7 +217,7 @@ _PLAIN: dict[type, tuple[type, ...]] = {
 }
 
 
-def to_table(example: Pair | Label) -> dict[str, object]:
+def to_table(example: Pair | Label | Place) -> dict[str, object]:
     """Return the flat JSON object of an example, the columns that trainers read first."""
     asked = {name: getattr(example.asked, name) for name in _HINTS[Asked]}
     asked["snippets"] = [{"path": s.path, "text": s.text} for s in example.asked.snippets]
@@ -220,7 +240,7 @@ def from_table(kind: type[E], table: Mapping[str, object]) -> E:
     return kind(asked=asked, origin=origin, **own)
 
 
-def write_examples(path: Path, examples: Iterable[Pair | Label]) -> None:
+def write_examples(path: Path, examples: Iterable[Pair | Label | Place]) -> None:
     """Write examples as JSON lines; the file appears whole.
 
     Raises:
@@ -235,7 +255,7 @@ def write_examples(path: Path, examples: Iterable[Pair | Label]) -> None:
 
 
 def write_by_split(
-    folder: Path, name: str, examples: Iterable[Pair | Label]
+    folder: Path, name: str, examples: Iterable[Pair | Label | Place]
 ) -> dict[str, dict[str, object]]:
     """Write `NAME/train.jsonl` and `NAME/held_out.jsonl`, and return what a manifest says of them.
 
@@ -259,7 +279,7 @@ def read_examples(kind: type[E], path: Path) -> Iterator[E]:
     """Yield the examples of a file, one at a time.
 
     Args:
-        kind: `Pair` or `Label`.
+        kind: `Pair`, `Label` or `Place`.
         path: A file of JSON lines.
 
     Raises:

@@ -1,4 +1,4 @@
-"""From judged holes to pairs and labels."""
+"""From judged holes to pairs, labels and places."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from fimble.context import WindowBudget, window
 from fimble.errors import SentinelInTextError
 from fimble.fim import FORMATS
-from fimble.preferences import Asked, Label, Maker, Origin, Pair, Split, Why
+from fimble.preferences import Asked, Label, Maker, Origin, Pair, Place, Split, Why
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -26,6 +26,8 @@ class Examples:
 
     pairs: list[Pair] = field(default_factory=list)
     labels: list[Label] = field(default_factory=list)
+    places: list[Place] = field(default_factory=list)
+    """Every hole that the tests see, whatever the model wrote there."""
     left_out: Counter[str] = field(default_factory=Counter)
     """Holes that give nothing, by reason."""
 
@@ -66,7 +68,7 @@ class _Author(NamedTuple):
     identity: ModelIdentity
     recipe: FeedbackRecipe
 
-    def origin(self, problem: Problem, why: Why, number: int) -> Origin:
+    def origin(self, problem: Problem, why: Why, what: object) -> Origin:
         owner = f"{problem.project}/{problem.path}"
         drawn = _drawn(f"{self.recipe.seed}/{owner}")
         return Origin(
@@ -75,7 +77,7 @@ class _Author(NamedTuple):
             why=why,
             split=Split.HELD_OUT if drawn < self.recipe.held_out else Split.TRAIN,
             owner=owner,
-            example_id=_digest(f"{problem.problem_id}/{number}")[:16],
+            example_id=_digest(f"{problem.problem_id}/{what}")[:16],
             language=problem.language,
             model=self.identity.name,
             model_digest=self.identity.digest,
@@ -85,7 +87,15 @@ class _Author(NamedTuple):
 def _add(
     found: Examples, problem: Problem, asked: Asked, texts: list[dict[str, Any]], author: _Author
 ) -> None:
-    """Add the pairs and labels of one hole."""
+    """Add what one hole gives."""
+    found.places.append(
+        Place(
+            asked=asked,
+            place_id=problem.problem_id,
+            truth=problem.canonical or "",
+            origin=author.origin(problem, Why.TESTS_PASS, "place"),
+        )
+    )
     passing = [text["text"] for text in texts if text["passes"]]
     better = passing[0] if passing else problem.canonical or ""
     for number, text in enumerate(texts):

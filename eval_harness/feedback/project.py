@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shlex
 import shutil
 import sys
@@ -42,6 +43,14 @@ class ProjectTests:
             memory_bytes=recipe.memory_mib * MIB,
             folder_bytes=4 * MAX_PROJECT_BYTES,
         )
+
+    @property
+    def sha256(self) -> str:
+        """Return the SHA-256 of all files, paths included."""
+        of_files = (
+            f"{hashlib.sha256(data).hexdigest()} {path}" for path, data in self._files.items()
+        )
+        return hashlib.sha256("\n".join(of_files).encode("utf-8", "surrogatepass")).hexdigest()
 
     def check(self) -> None:
         """Make sure that the tests pass as the project is.

@@ -6,6 +6,7 @@ examples are written at the end.
 places.jsonl                                 holes, texts, what the tests say
 pairs/train.jsonl, pairs/held_out.jsonl      see `fimble.preferences`
 labels/train.jsonl, labels/held_out.jsonl
+places/train.jsonl, places/held_out.jsonl    every hole that the tests see, see `judge`
 manifest.json                                counts
 """
 
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 PLACES_NAME = "places.jsonl"
 MANIFEST_NAME = "manifest.json"
+RECIPE_NAME = "recipe.json"
 _PROBE = "fimble_probe_that_nobody_defines()"
 
 
@@ -52,7 +54,7 @@ def run_feedback(recipe: FeedbackRecipe, out: Path) -> dict[str, Any]:
         InputError: The project has no tests that pass, no hole, or `out` is of another recipe.
         EngineError: The model does not answer.
     """
-    problems = _problems(recipe)
+    problems = problems_of(recipe)
     _claim(recipe, out)
     sandbox = open_sandbox(recipe.sandbox or None)
     try:
@@ -61,10 +63,10 @@ def run_feedback(recipe: FeedbackRecipe, out: Path) -> dict[str, Any]:
         identity = asyncio.run(_judge_all(recipe, problems, tests, out))
     finally:
         sandbox.close()
-    return _write(recipe, problems, identity, out)
+    return _write(recipe, problems, identity, tests.sha256, out)
 
 
-def _problems(recipe: FeedbackRecipe) -> list[Problem]:
+def problems_of(recipe: FeedbackRecipe) -> list[Problem]:
     """Return the holes, those in tests left out.
 
     Raises:
@@ -94,7 +96,7 @@ def _claim(recipe: FeedbackRecipe, out: Path) -> None:
     Raises:
         InputError: It belongs to another recipe.
     """
-    path = out / "recipe.json"
+    path = out / RECIPE_NAME
     told = json.loads(json.dumps(dataclasses.asdict(recipe), default=str))
     if path.exists() and json.loads(path.read_text(encoding="utf-8")) != told:
         raise InputError(f"{out} was made by another recipe; name another folder")
@@ -145,25 +147,32 @@ async def _judged(
     recipe: FeedbackRecipe, problem: Problem, model: Model, tests: ProjectTests
 ) -> dict[str, Any]:
     """Return what the tests say to a hole, and to the texts of the model in it."""
-
-    async def passes(text: str) -> bool:
-        whole = f"{problem.prompt}{text}{problem.suffix}"
-        return await asyncio.to_thread(tests.pass_with, problem.path, whole)
-
     place: dict[str, Any] = {"problem_id": problem.problem_id, "seen_by_tests": False, "texts": []}
     probe = probe_of(problem)
     if not parses(problem, probe):
         return place
-    if await passes(probe):
+    if await asyncio.to_thread(passes, tests, problem, probe):
         return place
     said = [await model.answer("feedback", problem, number) for number in range(recipe.samples)]
     texts = list(dict.fromkeys(each.text for each in said))
     place["seen_by_tests"] = True
     place["texts"] = [
-        {"text": text, "passes": text == problem.canonical or (bool(text) and await passes(text))}
+        {"text": text, "passes": await asyncio.to_thread(passes, tests, problem, text)}
         for text in texts
     ]
     return place
+
+
+def passes(tests: ProjectTests, problem: Problem, text: str) -> bool:
+    """Return whether the tests pass with a text in a hole; the project's own is known to.
+
+    Raises:
+        SandboxError: The sandbox itself failed.
+    """
+    if text == problem.canonical:
+        return True
+    whole = f"{problem.prompt}{text}{problem.suffix}"
+    return bool(text) and tests.pass_with(problem.path, whole)
 
 
 def probe_of(problem: Problem) -> str:
@@ -185,7 +194,11 @@ def read_places(out: Path) -> list[dict[str, Any]]:
 
 
 def _write(
-    recipe: FeedbackRecipe, problems: Sequence[Problem], identity: ModelIdentity, out: Path
+    recipe: FeedbackRecipe,
+    problems: Sequence[Problem],
+    identity: ModelIdentity,
+    project_sha256: str,
+    out: Path,
 ) -> dict[str, Any]:
     """Write the examples of all judged holes, and return the manifest."""
     by_id = {problem.problem_id: problem for problem in problems}
@@ -194,6 +207,7 @@ def _write(
     files = {
         **write_by_split(out, "pairs", found.pairs),
         **write_by_split(out, "labels", found.labels),
+        **write_by_split(out, "places", found.places),
     }
     seen = [place for place in places if place["seen_by_tests"]]
     texts = [text for place in seen for text in place["texts"]]
@@ -202,6 +216,7 @@ def _write(
         "format_version": FORMAT_VERSION,
         "model": identity.name,
         "model_digest": identity.digest,
+        "project_sha256": project_sha256,
         "num_places": len(places),
         "num_seen_by_tests": len(seen),
         "num_texts": len(texts),

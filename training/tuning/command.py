@@ -118,5 +118,5 @@ _STEPS: dict[str, tuple[str, Callable[[Path, Path], dict[str, Any]]]] = {
     "pairs": ("make preferences of a model's own texts and the project's code", _pairs),
     "company": ("tune a model on one's own repository, and measure what it brings", _company),
     "gate": ("decide whether a tuned model may take its parent's place", _gate),
-    "prefer": ("tune a model on preferences, by DPO or KTO", _prefer),
+    "prefer": ("tune a model on preferences, by DPO, KTO or GRPO", _prefer),
 }

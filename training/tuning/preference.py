@@ -1,67 +1,54 @@
-"""Preference tuning with trl: DPO on pairs, KTO on labels, both watched."""
+"""Preference tuning with trl: DPO on pairs, KTO on labels, GRPO on what tests say; all watched."""
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from datasets import Dataset
 from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer
 
-from fimble.errors import ConfigError, SentinelInTextError
+from fimble.errors import ConfigError, InputError
 from fimble.files import sha256_of
-from fimble.preferences import Label, Pair, Split, read_examples
+from fimble.preferences import Split
 from training.tuning.data import card_digest, examples_path
-from training.tuning.encoding import Encoded
 from training.tuning.outcome import begin, recipe_digest, save_model, write_origin, write_record
-from training.tuning.parent import find_parent, lora_config
+from training.tuning.parent import ParentModel, find_parent, lora_config
+from training.tuning.preference_rows import (
+    Rows,
+    both_sides,
+    mean_tokens,
+    preference_paths,
+    watched,
+)
 from training.tuning.recipe import Method, Objective
-from training.tuning.record import Task
-from training.tuning.record import read_examples as read_instructions
+from training.tuning.record import Task, read_examples
 from training.tuning.scores import held_out_cases, summary
 from training.tuning.trainer import JsonLog, measured, silence, trainer_settings
-from training.tuning.watch import Watch, WatchedPair
+from training.tuning.verdicts import Verdicts
+from training.tuning.watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
-    from training.tuning.parent import ParentModel
     from training.tuning.recipe import PreferenceRecipe
     from training.tuning.scores import Case
 
-_FOLDERS = {Objective.DPO: "pairs", Objective.KTO: "labels"}
 
+class _Run(NamedTuple):
+    """What a run has at hand."""
 
-class Row(NamedTuple):
-    """One example in the layout of the model's family."""
-
-    prompt: str
-    prompt_ids: list[int]
-    texts: tuple[str, ...]
-    """Chosen and rejected, or the one text of a label."""
-    label: bool
-
-    def encoded(self, parent: ParentModel, number: int) -> Encoded:
-        """Return one of its texts behind the prompt, with its end token."""
-        ids = [*self.prompt_ids, *parent.encoder.text(self.texts[number]), parent.encoder.end_id]
-        return Encoded(ids, len(self.prompt_ids), len(self.prompt_ids))
-
-    def columns(self) -> dict[str, object]:
-        """Return the columns that trl reads."""
-        if len(self.texts) == 1:
-            return {"prompt": self.prompt, "completion": self.texts[0], "label": self.label}
-        return {"prompt": self.prompt, "chosen": self.texts[0], "rejected": self.texts[1]}
-
-
-class Rows(NamedTuple):
-    """The examples of one side."""
-
-    rows: list[Row]
-    num_unsure: int
-    num_too_long: int
-    num_sentinels: int
-    """Left out, since trl takes texts and would obey what they spell."""
+    recipe: PreferenceRecipe
+    parent: ParentModel
+    seen: Rows
+    held_out: Rows
+    cases: list[Case]
+    """Held-out texts of the instruction data."""
+    verdicts: Verdicts | None
+    """Of GRPO alone."""
+    out: Path
 
 
 def prefer(recipe: PreferenceRecipe, out: Path) -> Path:
@@ -69,35 +56,35 @@ def prefer(recipe: PreferenceRecipe, out: Path) -> Path:
 
     Raises:
         ConfigError: The recipe does not fit the preferences, or `out` holds another run.
-        InputError: The preferences cannot be read.
+        InputError: The preferences cannot be read, or the project that judges has changed.
         ModelFolderError: The model cannot be loaded.
+        JudgeFailedError: Whoever runs the project's tests has ended.
     """
     if recipe.objective is Objective.KTO and recipe.learning.micro_rows < 2:
         raise ConfigError("learning.micro_rows is 1; KTO compares texts of one pass, so 2 or more")
     data_sha256 = card_digest(recipe.data)
     parent = find_parent(recipe.model, out / "parent")
-    path = preferences_path(recipe, Split.TRAIN)
-    seen, held_out = _both_sides(recipe, parent)
-    digest = recipe_digest(recipe, data_sha256, sha256_of(path), parent.digest)
+    preferences = _preference_digests(recipe)
+    seen, held_out = both_sides(recipe, parent)
+    digest = recipe_digest(recipe, data_sha256, *preferences, parent.digest)
     if begin(out, digest):
         return out / "model"
     cases = held_out_cases(
-        read_instructions(examples_path(recipe.data, Split.HELD_OUT)),
+        read_examples(examples_path(recipe.data, Split.HELD_OUT)),
         parent.encoder,
         per_task=recipe.held_out_cases,
         max_tokens=recipe.model.max_tokens,
     )
-    log = JsonLog(out)
-    watch = Watch(
-        watched(held_out.rows, parent, recipe.limits.num_pairs),
-        _plain(cases, recipe),
-        parent.encoder,
-        recipe.limits,
-        log,
-    )
-    before = summary(measured(parent.folder, cases, parent.encoder))
-    learnt = _learn(recipe, parent, seen, watch, log, out)
-    after = summary(measured(out / "model", cases, parent.encoder))
+    with ExitStack() as stack:
+        verdicts = None
+        if recipe.objective is Objective.GRPO:
+            verdicts = stack.enter_context(Verdicts(recipe.preferences, out))
+        run = _Run(recipe, parent, seen, held_out, cases, verdicts, out)
+        before = _scores(run, parent.folder)
+        learnt = _learn(run)
+        after = _scores(run, out / "model")
+        if verdicts is not None:
+            learnt |= {"num_judged": verdicts.num_asked, "num_run": verdicts.num_run}
     write_origin(
         out / "model",
         parent,
@@ -113,7 +100,8 @@ def prefer(recipe: PreferenceRecipe, out: Path) -> Path:
             "recipe_sha256": digest,
             "parent": parent.digest,
             "data_card_sha256": data_sha256,
-            "preferences_sha256": sha256_of(path),
+            "preferences_sha256": preferences[0],
+            "earlier_preferences_sha256": preferences[1:],
             **learnt,
             "before": before,
             "after": after,
@@ -122,72 +110,32 @@ def prefer(recipe: PreferenceRecipe, out: Path) -> Path:
     return out / "model"
 
 
-def _both_sides(recipe: PreferenceRecipe, parent: ParentModel) -> tuple[Rows, Rows]:
-    """Return what is learnt, and what is watched meanwhile."""
-    seen = read_rows(recipe, parent, Split.TRAIN)
-    held_out = read_rows(recipe, parent, Split.HELD_OUT)
-    if not (seen.rows and held_out.rows):
-        raise ConfigError(
-            f"{recipe.preferences} gives {len(seen.rows)} examples to train on and "
-            f"{len(held_out.rows)} held-out ones; both must be there"
+def _preference_digests(recipe: PreferenceRecipe) -> list[str]:
+    """Return a SHA-256 of each folder, the newest first.
+
+    Raises:
+        InputError: A file is not there.
+    """
+    paths = preference_paths(recipe, Split.TRAIN)
+    if recipe.objective is Objective.GRPO:  # the manifest says what the project was, besides
+        paths = [recipe.preferences / "manifest.json"]
+    if missing := [path for path in paths if not path.is_file()]:
+        raise InputError(f"cannot read examples from {missing[0]}: there is no such file")
+    return [sha256_of(path) for path in paths]
+
+
+def _scores(run: _Run, folder: Path) -> dict[str, float]:
+    """Return what a model scores on held-out text, and at held-out places where tests judge."""
+    encoder = run.parent.encoder
+    scores = summary(measured(folder, run.cases, encoder))
+    if run.verdicts is not None:
+        from training.tuning.reward import tests_passed
+
+        config = run.recipe.reward
+        scores["tests_passed"] = tests_passed(
+            folder, run.held_out.rows, encoder, config, run.verdicts
         )
-    return seen, held_out
-
-
-def preferences_path(recipe: PreferenceRecipe, split: Split) -> Path:
-    """Return the file of one side of the preferences."""
-    return recipe.preferences / _FOLDERS[recipe.objective] / f"{split}.jsonl"
-
-
-def read_rows(recipe: PreferenceRecipe, parent: ParentModel, split: Split) -> Rows:
-    """Return the examples of one side that are sure enough and fit the model."""
-    rows: list[Row] = []
-    num_unsure = num_too_long = num_sentinels = 0
-    encoder, fim_format = parent.encoder, parent.encoder.fim_format
-    for example in _read(recipe, split):
-        if example.origin.weight < recipe.min_weight:
-            num_unsure += 1
-            continue
-        texts = _texts(example)
-        parts = example.asked.parts(fim_format)
-        try:
-            prompt = fim_format.render(parts)
-        except SentinelInTextError:
-            prompt = ""
-        if not prompt or any(map(fim_format.sentinel_in, texts)):
-            num_sentinels += 1
-            continue
-        is_wanted = isinstance(example, Pair) or example.label
-        row = Row(prompt, encoder.parts(parts), texts, is_wanted)
-        lengths = [len(row.encoded(parent, number).ids) for number in range(len(texts))]
-        if max(lengths) > recipe.model.max_tokens:
-            num_too_long += 1
-            continue
-        rows.append(row)
-    return Rows(rows, num_unsure, num_too_long, num_sentinels)
-
-
-def _read(recipe: PreferenceRecipe, split: Split) -> Iterator[Pair | Label]:
-    path = preferences_path(recipe, split)
-    if recipe.objective is Objective.DPO:
-        yield from read_examples(Pair, path)
-    else:
-        yield from read_examples(Label, path)
-
-
-def _texts(example: Pair | Label) -> tuple[str, ...]:
-    if isinstance(example, Pair):
-        return example.chosen, example.rejected
-    return (example.completion,)
-
-
-def watched(rows: Sequence[Row], parent: ParentModel, count: int) -> list[WatchedPair]:
-    """Return what is watched of some held-out examples: pairs, or texts that are wanted."""
-    chosen = [row for row in rows if row.label][:count]
-    return [
-        WatchedPair(row.encoded(parent, 0), row.encoded(parent, 1) if len(row.texts) > 1 else None)
-        for row in chosen
-    ]
+    return scores
 
 
 def _plain(cases: Sequence[Case], recipe: PreferenceRecipe) -> list[Case]:
@@ -197,15 +145,17 @@ def _plain(cases: Sequence[Case], recipe: PreferenceRecipe) -> list[Case]:
     return texts
 
 
-def _learn(
-    recipe: PreferenceRecipe,
-    parent: ParentModel,
-    seen: Rows,
-    watch: Watch,
-    log: JsonLog,
-    out: Path,
-) -> dict[str, object]:
+def _learn(run: _Run) -> dict[str, object]:
     """Train, write the model, and return what was seen and watched."""
+    recipe, parent, seen, out = run.recipe, run.parent, run.seen, run.out
+    log = JsonLog(out)
+    watch = Watch(
+        watched(run.held_out.rows, parent, recipe.limits.num_pairs),
+        _plain(run.cases, recipe),
+        parent.encoder,
+        recipe.limits,
+        log,
+    )
     shared: dict[str, Any] = {
         "model": parent.load(recipe.method),
         "train_dataset": Dataset.from_list([row.columns() for row in seen.rows]),
@@ -213,14 +163,7 @@ def _learn(
         "peft_config": None if recipe.method is Method.FULL else lora_config(recipe.adapter),
         "callbacks": [log, watch],
     }
-    settings = trainer_settings(recipe.learning, out, seed=recipe.seed)
-    # Examples that are too long were left out; trl would cut what is to be learnt.
-    settings |= {"max_length": None, "precompute_ref_log_probs": True}
-    trainer: DPOTrainer | KTOTrainer
-    if recipe.objective is Objective.DPO:
-        trainer = DPOTrainer(args=DPOConfig(**settings, **_dpo_loss(recipe)), **shared)
-    else:
-        trainer = KTOTrainer(args=KTOConfig(**settings, beta=recipe.beta), **shared)
+    trainer = _trainer(run, trainer_settings(recipe.learning, out, seed=recipe.seed), shared)
     silence(trainer)
     result = trainer.train()
     save_model(trainer.model, parent, recipe.method, out)
@@ -229,12 +172,26 @@ def _learn(
         "num_unsure": seen.num_unsure,
         "num_too_long": seen.num_too_long,
         "num_sentinels": seen.num_sentinels,
-        "mean_tokens": _mean_tokens(seen.rows, parent),
+        "mean_tokens": mean_tokens(seen.rows, parent),
         "num_steps": result.global_step,
         "kept_step": watch.kept_step,
         "stopped_because": watch.reason,
         "readings": [asdict(reading) for reading in watch.readings],
     }
+
+
+def _trainer(run: _Run, settings: dict[str, Any], shared: dict[str, Any]) -> Any:  # noqa: ANN401
+    """Return the trainer of a recipe's objective."""
+    recipe = run.recipe
+    if run.verdicts is not None:
+        from training.tuning.reward import grpo_trainer  # trl takes seconds to bring it
+
+        return grpo_trainer(recipe, settings, shared, run.parent.encoder, run.verdicts)
+    # Examples that are too long were left out; trl would cut what is to be learnt.
+    settings |= {"max_length": None, "precompute_ref_log_probs": True}
+    if recipe.objective is Objective.DPO:
+        return DPOTrainer(args=DPOConfig(**settings, **_dpo_loss(recipe)), **shared)
+    return KTOTrainer(args=KTOConfig(**settings, beta=recipe.beta), **shared)
 
 
 def _dpo_loss(recipe: PreferenceRecipe) -> dict[str, Any]:
@@ -246,19 +203,4 @@ def _dpo_loss(recipe: PreferenceRecipe) -> dict[str, Any]:
         "loss_type": [main, "sft"],
         "loss_weights": [1.0, recipe.sft_weight],
         "beta": recipe.beta,
-    }
-
-
-def _mean_tokens(rows: Sequence[Row], parent: ParentModel) -> dict[str, float]:
-    """Return the mean length of texts that are wanted and that are not: a taste to be wary of."""
-    wanted: list[int] = []
-    refused: list[int] = []
-    for row in rows:
-        lengths = [len(parent.encoder.text(text)) for text in row.texts]
-        (wanted if row.label else refused).append(lengths[0])
-        refused += lengths[1:]
-    return {
-        name: round(sum(lengths) / len(lengths), 2)
-        for name, lengths in (("wanted", wanted), ("refused", refused))
-        if lengths
     }

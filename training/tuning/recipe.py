@@ -30,6 +30,8 @@ class Objective(StrEnum):
     """Pairs of texts."""
     KTO = "kto"
     """Single texts, wanted or not."""
+    GRPO = "grpo"
+    """Texts that the model writes while it learns, judged by a project's tests."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,12 +243,33 @@ class LimitConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RewardConfig:
+    """What a model writes while it learns by GRPO; of no meaning to DPO and KTO."""
+
+    per_prompt: int = 8
+    """Texts of one prompt that are compared; `learning.rows` counts texts, a multiple of it."""
+    temperature: float = 1.0
+    max_new_tokens: int = 64
+    """A text that has not ended by itself until then fails, without a run of the tests."""
+    held_out_places: int = 64
+    """Held-out places that are filled before and after, with the most probable text each."""
+
+    def __post_init__(self) -> None:
+        check_positive(self, ("temperature", "max_new_tokens", "held_out_places"))
+        if self.per_prompt < 2:
+            raise ConfigError(f"per_prompt is {self.per_prompt}; texts are compared, so 2 or more")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PreferenceRecipe:
     """Preference tuning: `fimble tune prefer`."""
 
     name: str
     preferences: Path
-    """Folder of `fimble tune pairs` or `fimble telemetry pairs`."""
+    """Folder of `fimble tune pairs`, `fimble telemetry pairs` or `fimble eval feedback`; GRPO takes
+    the last, whose project and tests must be as they were."""
+    earlier_preferences: tuple[Path, ...] = ()
+    """Folders of earlier turns, learnt and watched likewise; none for GRPO."""
     data: Path
     """Output folder of `fimble tune data`: its held-out texts are watched."""
     model: ModelConfig
@@ -254,7 +277,8 @@ class PreferenceRecipe:
     method: Method = Method.FULL
     seed: int = 0
     beta: float = 0.1
-    """How dear it is to leave the parent."""
+    """How dear it is to leave the parent; of GRPO, the weight of the KL divergence, often 0.001 to
+    0.04."""
     sft_weight: float = 0.2
     """Of the plain likelihood of chosen texts, beside DPO's loss: against the collapse of both."""
     length_normalised: bool = False
@@ -265,6 +289,7 @@ class PreferenceRecipe:
     adapter: AdapterConfig = field(default_factory=AdapterConfig)
     learning: LearningConfig = field(default_factory=lambda: LearningConfig(lr=1e-5))
     limits: LimitConfig = field(default_factory=LimitConfig)
+    reward: RewardConfig = field(default_factory=RewardConfig)
 
     def __post_init__(self) -> None:
         check_positive(self, ("beta", "held_out_cases"))
@@ -276,6 +301,17 @@ class PreferenceRecipe:
                 f"learning.checkpoint_every_steps is {self.learning.checkpoint_every_steps}; runs "
                 "on preferences are short and begin anew: leave it out"
             )
+        if self.objective is Objective.GRPO:
+            self._check_reward()
+
+    def _check_reward(self) -> None:
+        rows, per_prompt = self.learning.rows, self.reward.per_prompt
+        if rows % per_prompt:
+            raise ConfigError(
+                f"learning.rows is {rows}; GRPO takes a multiple of reward.per_prompt {per_prompt}"
+            )
+        if self.earlier_preferences:
+            raise ConfigError("earlier_preferences is set; GRPO learns from one project's tests")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -60,17 +60,54 @@ def sampled(
             )
             rows = written[:, ids_BT.shape[1] :].tolist()
             for number, row in enumerate(rows):
-                found[number // count].append(_sample(row, encoder))
+                found[number // count].append(sample_of(row, encoder))
         for (_, example), samples in zip(batch, found, strict=True):
             yield example, list(dict.fromkeys(samples))
+
+
+@torch.no_grad()
+def greedy(
+    model: Any,  # noqa: ANN401
+    prompts: Sequence[Sequence[int]],
+    encoder: Encoder,
+    *,
+    max_new_tokens: int,
+    at_once: int = 8,
+) -> list[Sample]:
+    """Return the most probable text of each prompt, in their order.
+
+    Args:
+        model: Of any family.
+        prompts: Tokens.
+        encoder: Of the model.
+        max_new_tokens: Longer texts are cut.
+        at_once: Prompts of one pass.
+    """
+    model.eval()
+    device = next(model.parameters()).device
+    samples: list[Sample] = []
+    for start in range(0, len(prompts), at_once):
+        ids_BT, mask_BT = _left_padded(prompts[start : start + at_once], encoder.pad_id)
+        written = model.generate(
+            ids_BT.to(device),
+            attention_mask=mask_BT.to(device),
+            generation_config=_generation(encoder, max_new_tokens),
+        )
+        rows = written[:, ids_BT.shape[1] :].tolist()
+        samples += [sample_of(row, encoder) for row in rows]
+    return samples
 
 
 def _settings(config: SamplingConfig, encoder: Encoder, count: int) -> GenerationConfig:
     """Return how to write: `count` draws of each prompt, 0 for the most probable tokens."""
     drawn = {"do_sample": True, "temperature": config.temperature, "top_k": 0} if count else {}
+    drawn["num_return_sequences"] = max(1, count)
+    return _generation(encoder, config.max_new_tokens, **drawn)
+
+
+def _generation(encoder: Encoder, max_new_tokens: int, **drawn: float) -> GenerationConfig:
     return GenerationConfig(
-        max_new_tokens=config.max_new_tokens,
-        num_return_sequences=max(1, count),
+        max_new_tokens=max_new_tokens,
         eos_token_id=sorted(encoder.end_ids),
         pad_token_id=encoder.pad_id,
         use_cache=True,
@@ -78,7 +115,8 @@ def _settings(config: SamplingConfig, encoder: Encoder, count: int) -> Generatio
     )
 
 
-def _sample(row: list[int], encoder: Encoder) -> Sample:
+def sample_of(row: Sequence[int], encoder: Encoder) -> Sample:
+    """Return the text of written tokens, up to its end, with whatever marks stand in it."""
     end = next((n for n, token in enumerate(row) if token in encoder.end_ids), None)
     return Sample(encoder.decode(row[:end]), end is not None)
 

@@ -104,15 +104,26 @@ class JsonLog(TrainerCallback):
             file.write(f"{json.dumps(line)}\n")
 
 
-def measured(folder: Path, cases: Sequence[Case], encoder: Encoder) -> list[CaseScore]:
-    """Return the scores of the model in a Hugging Face folder, as it lies there."""
+def loaded(folder: Path) -> Any:  # noqa: ANN401 - a class of the model's own family
+    """Return the model in a Hugging Face folder, as it lies there."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = AutoModelForCausalLM.from_pretrained(
         folder, dtype=torch.float32, attn_implementation="sdpa", local_files_only=True
-    ).to(device)
+    )
+    return model.to(device)
+
+
+def free_memory() -> None:
+    """Give back what models took that nobody holds any more."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def measured(folder: Path, cases: Sequence[Case], encoder: Encoder) -> list[CaseScore]:
+    """Return the scores of the model in a Hugging Face folder."""
+    model = loaded(folder)
     scores = score(model, cases, encoder)
     del model
-    gc.collect()
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
+    free_memory()
     return scores

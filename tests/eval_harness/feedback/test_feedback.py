@@ -14,7 +14,7 @@ from eval_harness.suites.draw import Draw
 from eval_harness.suites.registry import open_suite
 from fimble.cli import main
 from fimble.fim import FORMATS
-from fimble.preferences import Label, Maker, Pair, Why, read_examples
+from fimble.preferences import Label, Maker, Pair, Place, Why, read_examples
 from tests.stand_ins.openai_app import OpenAiScript, openai_server
 
 if TYPE_CHECKING:
@@ -141,6 +141,11 @@ def test_what_fails_the_tests_is_worse_than_what_passes(
     assert {label.label for label in labels} == {True, False}
     assert len(labels) == len(verdicts) == manifest["num_texts"]
     assert manifest["num_passing"] == sum(verdicts.values())
+    kept = list(read_examples(Place, out / "places" / "train.jsonl"))
+    kept += read_examples(Place, out / "places" / "held_out.jsonl")
+    assert {place.place_id: place.truth for place in kept} == {
+        name: holes[name].canonical for name in seen
+    }
 
     written = (out / "pairs" / "train.jsonl").read_bytes()
     lines = (out / "places.jsonl").read_bytes().splitlines(keepends=True)

@@ -18,7 +18,8 @@ from fimble.preferences import Label, Maker, Pair, Split, Why, read_examples, wr
 from training.tuning.faults import Judge
 from training.tuning.pairs import build_pairs
 from training.tuning.parent import find_parent
-from training.tuning.preference import prefer, read_rows
+from training.tuning.preference import prefer
+from training.tuning.preference_rows import read_rows
 from training.tuning.recipe import LimitConfig, PairsRecipe, PreferenceRecipe
 from training.tuning.record import Example, Task
 from training.tuning.watch import Reading, outside
