@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
+
+from tests.stand_ins.serving import listening, on_a_thread
 
 if TYPE_CHECKING:
     import ssl
@@ -112,16 +113,8 @@ class OpenAiStandIn:
         app = web.Application(client_max_size=10**8)
         app.router.add_post("/v1/completions", self._stream)
         app.router.add_get("/v1/models", self._models)
-        runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.01)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
-        await site.start()
-        port = runner.addresses[0][1]
-        self.url = f"https://localhost:{port}" if tls else f"http://127.0.0.1:{port}"
-        try:
+        async with listening(app, tls=tls) as self.url:
             yield self
-        finally:
-            await runner.cleanup()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -152,24 +145,9 @@ class OpenAiScript:
 @contextlib.contextmanager
 def openai_server(script: OpenAiScript) -> Iterator[OpenAiScript]:
     """Run a server while the block runs; `script.server.url` says where."""
-    loop = asyncio.new_event_loop()
-    started, stop = threading.Event(), asyncio.Event()
     script.server.answer = script.say
-
-    async def serve() -> None:
-        async with script.server.running():
-            started.set()
-            await stop.wait()
-
-    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),), daemon=True)
-    thread.start()
-    assert started.wait(10)
-    try:
+    with on_a_thread(script.server.running()):
         yield script
-    finally:
-        loop.call_soon_threadsafe(stop.set)
-        thread.join(10)
-        loop.close()
 
 
 def _echo(prompt: str) -> dict[str, object]:

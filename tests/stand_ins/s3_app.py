@@ -5,15 +5,15 @@ It checks no signatures; it runs on a thread of its own, on a port of the loopba
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import re
-import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape, unescape
 
 from aiohttp import web
+
+from tests.stand_ins.serving import listening, on_a_thread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,27 +76,8 @@ def _tag(data: bytes) -> str:
 @contextmanager
 def s3_bucket() -> Iterator[Bucket]:
     """Run the storage while the block runs; `bucket.url` is its endpoint."""
-    bucket, loop, started = Bucket(), asyncio.new_event_loop(), threading.Event()
-
-    async def serve() -> None:
-        app = web.Application(client_max_size=1 << 28)
-        app.router.add_route("*", "/bucket/{name:.*}", bucket.handle)
-        app.router.add_route("*", "/bucket", bucket.handle)
-        runner = web.AppRunner(app, access_log=None)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        bucket.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        started.set()
-        await stop.wait()
-        await runner.cleanup()
-
-    stop = asyncio.Event()
-    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()), daemon=True)
-    thread.start()
-    started.wait(10)
-    try:
+    bucket, app = Bucket(), web.Application(client_max_size=1 << 28)
+    app.router.add_route("*", "/bucket/{name:.*}", bucket.handle)
+    app.router.add_route("*", "/bucket", bucket.handle)
+    with on_a_thread(listening(app)) as bucket.url:
         yield bucket
-    finally:
-        loop.call_soon_threadsafe(stop.set)
-        thread.join(10)
-        loop.close()

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from aiohttp import web
+
+from tests.stand_ins.serving import listening, on_a_thread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,8 +49,6 @@ class TgiScript:
 @contextmanager
 def tgi_server(script: TgiScript) -> Iterator[TgiScript]:
     """Run the server while the block runs; `script.url` says where."""
-    loop = asyncio.new_event_loop()
-    started = threading.Event()
 
     async def stream(request: web.Request) -> web.StreamResponse:
         return await _stream(request, script)
@@ -58,35 +57,16 @@ def tgi_server(script: TgiScript) -> Iterator[TgiScript]:
         await asyncio.sleep(script.info_delay_s)
         return await _info(request)
 
-    async def serve() -> None:
-        app = web.Application()
-        app.add_routes(
-            [
-                web.get("/info", info),
-                web.get("/health", _health),
-                web.post("/generate_stream", stream),
-            ]
-        )
-        runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        host, port = runner.addresses[0][:2]
-        script.url = f"http://{host}:{port}"
-        started.set()
-        await stop.wait()
-        await runner.cleanup()
-
-    stop = asyncio.Event()
-    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),), daemon=True)
-    thread.start()
-    assert started.wait(10)
-    try:
+    app = web.Application()
+    app.add_routes(
+        [
+            web.get("/info", info),
+            web.get("/health", _health),
+            web.post("/generate_stream", stream),
+        ]
+    )
+    with on_a_thread(listening(app)) as script.url:
         yield script
-    finally:
-        loop.call_soon_threadsafe(stop.set)
-        thread.join(10)
-        loop.close()
 
 
 async def _health(_: web.Request) -> web.Response:
