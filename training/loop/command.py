@@ -13,6 +13,7 @@ from fimble.files import write_whole
 from training.loop.recipe import read_recipe
 from training.loop.report import REPORT_NAME, page, summary
 from training.loop.run import Loop
+from training.waiting import say
 
 if TYPE_CHECKING:
     import argparse
@@ -33,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the loop, write its report, and say what came of it."""
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     loop = Loop(read_recipe(arguments.recipe), arguments.out, clock=SystemClock())
-    record = loop.run(_say)
+    record = loop.run(say)
     found = summary(record, loop.result)
     write_whole(arguments.out / REPORT_NAME, page(found).encode())
     if arguments.json:
@@ -41,9 +42,3 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         sys.stdout.write(f"{arguments.out / REPORT_NAME}\n")
     return 0
-
-
-def _say(text: str) -> None:
-    """Tell who waits, beside the command's own answer."""
-    sys.stderr.write(f"{text}\n")
-    sys.stderr.flush()

@@ -40,8 +40,9 @@ def run(arguments: argparse.Namespace) -> int:
 def _data(recipe: Path, out: Path) -> dict[str, Any]:
     from training.tuning.data import build_data
     from training.tuning.recipe import DataRecipe
+    from training.waiting import say
 
-    return build_data(read_toml(DataRecipe, recipe), out)
+    return build_data(read_toml(DataRecipe, recipe), out, tell=say)
 
 
 def _sft(recipe: Path, out: Path) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple
 
+from fimble.clock import SystemClock
 from fimble.errors import ConfigError
 from fimble.files import sha256_of, write_json, write_whole
 from fimble.preferences import Split
@@ -31,12 +32,14 @@ from training.tuning.edits import edits_of
 from training.tuning.messages import conversation
 from training.tuning.mining import examples_of, project_of, rank
 from training.tuning.record import FORMAT_VERSION, Example, Task, write_examples
+from training.waiting import Progress, say_nothing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from training.examples.neighbours import Neighbourhood
     from training.tuning.recipe import DataRecipe, ReleasePair
+    from training.waiting import Say
 
 SPLITS = {Split.TRAIN: "train", Split.HELD_OUT: "validation"}
 """What the corpus calls them."""
@@ -56,15 +59,20 @@ def examples_path(folder: Path, split: Split) -> Path:
     return folder / "examples" / f"{split}.parquet"
 
 
-def build_data(recipe: DataRecipe, out: Path) -> dict[str, object]:
+def build_data(recipe: DataRecipe, out: Path, *, tell: Say = say_nothing) -> dict[str, object]:
     """Write a folder of instruction data, and return its card.
+
+    Args:
+        recipe: What to mine.
+        out: The folder.
+        tell: Is told how far it has come.
 
     Raises:
         ConfigError: The corpus has no files, or gives no example.
     """
     out.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=out, prefix="documents-") as folder:
-        kept = {split: _of_split(recipe, split, Path(folder)) for split in SPLITS}
+        kept = {split: _of_split(recipe, split, Path(folder), tell) for split in SPLITS}
     if not kept[Split.TRAIN]:
         raise ConfigError(f"the corpus {recipe.corpus} gives no example to train on")
     for split, examples in kept.items():
@@ -76,15 +84,21 @@ def build_data(recipe: DataRecipe, out: Path) -> dict[str, object]:
     return card
 
 
-def _of_split(recipe: DataRecipe, split: Split, aside: Path) -> list[Example]:
+def _of_split(recipe: DataRecipe, split: Split, aside: Path, tell: Say) -> list[Example]:
     """Return the examples of one side, drawn from all of its candidates."""
+    tell(f"{split}: reading {recipe.corpus}")
     limit = recipe.per_cell if split is Split.TRAIN else recipe.held_out_per_cell
     chosen = _Chosen(limit, recipe.seed)
     documents = aside / f"{split}.arrow"
     write_documents(recipe.corpus, SPLITS[split], documents)
-    for found in _mined(documents, recipe):
+    progress = Progress(
+        split.value, len(Documents(documents)), "files", tell=tell, clock=SystemClock()
+    )
+    for where, found in _mined(documents, recipe):
         chosen.add(found)
+        progress.add(where.stop - where.start, f"{len(chosen):,} examples")
     for number, pair in enumerate(recipe.releases):
+        tell(f"{split}: changes from {pair.before} to {pair.after}")
         chosen.add(_released(pair, split, aside / f"{split}-{number}", recipe))
     return chosen.examples()
 
@@ -112,6 +126,9 @@ class _Chosen:
             else:
                 heapq.heappushpop(heap, entry)
 
+    def __len__(self) -> int:
+        return sum(map(len, self._cells.values()))
+
     def examples(self) -> list[Example]:
         """Return what was chosen, by task, language, and place."""
         chosen = [example for heap in self._cells.values() for *_, example in heap]
@@ -119,15 +136,16 @@ class _Chosen:
         return sorted(chosen, key=lambda e: tuple(getattr(e, name) for name in key))
 
 
-def _mined(path: Path, recipe: DataRecipe) -> Iterator[list[Example]]:
-    """Yield the examples of each neighbourhood, in their order, from one or more processes."""
-    jobs = [_Job(path, where, recipe) for where in neighbourhoods(Documents(path))]
+def _mined(path: Path, recipe: DataRecipe) -> Iterator[tuple[Neighbourhood, list[Example]]]:
+    """Yield each neighbourhood with its examples, in order, from one or more processes."""
+    places = list(neighbourhoods(Documents(path)))
+    jobs = [_Job(path, where, recipe) for where in places]
     if recipe.jobs == 1:
-        yield from map(_mine, jobs)
+        yield from zip(places, map(_mine, jobs), strict=True)
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(recipe.jobs, mp_context=context) as pool:
-        yield from pool.map(_mine, jobs)
+        yield from zip(places, pool.map(_mine, jobs), strict=True)
 
 
 def _mine(job: _Job) -> list[Example]:

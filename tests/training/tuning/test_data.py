@@ -189,9 +189,10 @@ def test_the_command_prints_counts(
     recipe = tmp_path / "data.toml"
     recipe.write_text(f'corpus = "{data.parent / "corpus"}"\n[mining]\nfim_rate = 0.0\n')
     assert main(["tune", "data", str(recipe), "--out", str(tmp_path / "out")]) == 0
-    assert capsys.readouterr().out.startswith(
-        "train: docstring_body 1, signature_body 2, test_body 1, "
-    )
+    said = capsys.readouterr()
+    assert said.out.startswith("train: docstring_body 1, signature_body 2, test_body 1, ")
+    corpus = data.parent / "corpus"
+    assert said.err == f"train: reading {corpus}\nheld_out: reading {corpus}\n"
     recipe.write_text("corpus = 3\n")
     assert main(["tune", "data", str(recipe), "--out", str(tmp_path / "out")]) == 2
     assert "corpus is 3 (int)" in capsys.readouterr().err
