@@ -17,6 +17,7 @@ from types import UnionType
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
 
 from fimble.errors import InputError
+from fimble.experiments import NUM_BUCKETS, bucket_of
 from fimble.files import sha256_of, write_whole
 from fimble.fim import FimFormat, Snippet
 
@@ -76,6 +77,18 @@ class Split(StrEnum):
 
     TRAIN = "train"
     HELD_OUT = "held_out"
+
+    @classmethod
+    def of(cls, owner: str, *, seed: str, held_out_share: float) -> Split:
+        """Return what an owner's examples are for, all of them: a keyed hash decides, forever.
+
+        Args:
+            owner: See `Origin`.
+            seed: Key of the hash.
+            held_out_share: Share of the owners that are held out, 0 to 1.
+        """
+        bucket = bucket_of(salt=seed, experiment="held-out", unit_id=owner)
+        return cls.HELD_OUT if bucket < round(held_out_share * NUM_BUCKETS) else cls.TRAIN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

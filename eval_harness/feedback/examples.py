@@ -70,12 +70,12 @@ class _Author(NamedTuple):
 
     def origin(self, problem: Problem, why: Why, what: object) -> Origin:
         owner = f"{problem.project}/{problem.path}"
-        drawn = _drawn(f"{self.recipe.seed}/{owner}")
+        split = Split.of(owner, seed=str(self.recipe.seed), held_out_share=self.recipe.held_out)
         return Origin(
             weight=1.0,
             maker=Maker.TESTS,
             why=why,
-            split=Split.HELD_OUT if drawn < self.recipe.held_out else Split.TRAIN,
+            split=split,
             owner=owner,
             example_id=_digest(f"{problem.problem_id}/{what}")[:16],
             language=problem.language,
@@ -110,8 +110,3 @@ def _add(
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _drawn(text: str) -> float:
-    """Return a number of 0 to below 1 that depends on the text alone."""
-    return int(_digest(text)[:12], 16) / 16**12

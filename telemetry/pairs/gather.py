@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from fimble.experiments import NUM_BUCKETS, bucket_of
 from fimble.preferences import Label, Pair, Split
 from telemetry.pairs.judge import Facts, judge
 from telemetry.pairs.left import Left
@@ -43,10 +42,9 @@ class HoldOut:
     per_user: int
     """Most pairs, and most labels, of one user."""
 
-    def is_held_out(self, user_key: str) -> bool:
-        """Return whether a user's examples are for evaluation only."""
-        bucket = bucket_of(salt=self.seed, experiment="held-out", unit_id=user_key)
-        return bucket < round(self.held_out_share * NUM_BUCKETS)
+    def split_of(self, user_key: str) -> Split:
+        """Return what a user's examples are for."""
+        return Split.of(user_key, seed=self.seed, held_out_share=self.held_out_share)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -157,9 +155,8 @@ class _Pool(Generic[E]):
             chosen = sorted(theirs, key=lambda each: _drawn(each, hold_out.seed))[
                 : hold_out.per_user
             ]
-            is_held_out = hold_out.is_held_out(user_key)
-            split = Split.HELD_OUT if is_held_out else Split.TRAIN
-            apart = found.held_out if is_held_out else found.train
+            split = hold_out.split_of(user_key)
+            apart = found.held_out if split is Split.HELD_OUT else found.train
             for each in sorted(chosen, key=_by_time):
                 apart.append(replace(each, origin=replace(each.origin, split=split)))
         found.left_out = +self._left_out

@@ -14,7 +14,7 @@ from eval_harness.suites.draw import Draw
 from eval_harness.suites.registry import open_suite
 from fimble.cli import main
 from fimble.fim import FORMATS
-from fimble.preferences import Label, Maker, Pair, Place, Why, read_examples
+from fimble.preferences import Label, Maker, Pair, Place, Split, Why, read_examples
 from tests.stand_ins.openai_app import OpenAiScript, openai_server
 
 if TYPE_CHECKING:
@@ -138,6 +138,8 @@ def test_what_fails_the_tests_is_worse_than_what_passes(
     assert (pair.chosen, pair.rejected, pair.origin.maker) == ("price * count", WRONG, Maker.TESTS)
     labels = list(read_examples(Label, out / "labels" / "train.jsonl"))
     labels += read_examples(Label, out / "labels" / "held_out.jsonl")
+    for label in labels:
+        assert label.origin.split is Split.of(label.origin.owner, seed="0", held_out_share=0.1)
     assert {label.label for label in labels} == {True, False}
     assert len(labels) == len(verdicts) == manifest["num_texts"]
     assert manifest["num_passing"] == sum(verdicts.values())

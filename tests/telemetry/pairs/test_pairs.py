@@ -13,7 +13,7 @@ import pytest
 from fimble.context import WindowBudget
 from fimble.events import CacheHit, Outcome, Source
 from fimble.fim import FORMATS, Snippet
-from fimble.preferences import Label, Why
+from fimble.preferences import Label, Split, Why
 from telemetry.pairs.gather import Examples, Gathered, HoldOut, gather
 from telemetry.pairs.judge import Terms
 from telemetry.pairs.left import Left
@@ -261,7 +261,7 @@ def test_users_are_held_out_whole_and_none_gives_more_than_the_cap(
     got = found(consenting, hold_out=split).labels
     train, held_out = ({e.origin.owner for e in part} for part in (got.train, got.held_out))
     users = {f"u{user}" for user in range(9)}
-    assert held_out == {user for user in users if split.is_held_out(user)} != set()
+    assert held_out == {user for user in users if split.split_of(user) is Split.HELD_OUT} != set()
     assert train == users - held_out != set()
     assert (len(got.train), len(got.held_out)) == (3 * len(train), 3 * len(held_out))
     assert got.left_out == {Left.OVER_CAP: 18}
@@ -270,7 +270,7 @@ def test_users_are_held_out_whole_and_none_gives_more_than_the_cap(
 def test_the_seed_decides_who_is_held_out_and_the_share_how_many() -> None:
     def held_out(seed: str, share: float) -> set[int]:
         split = HoldOut(seed=seed, held_out_share=share, per_user=1)
-        return {n for n in range(4000) if split.is_held_out(f"u{n}")}
+        return {n for n in range(4000) if split.split_of(f"u{n}") is Split.HELD_OUT}
 
     assert held_out("0", 0.0) == set()
     assert held_out("0", 1.0) == set(range(4000))
