@@ -27,13 +27,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bench.load.cpu_clock import CpuClockServer
 from bench.load.figures import SHARES, figures, fits
-from bench.load.rung import Schedule, climb
+from bench.load.processes import Processes
+from bench.load.rung import Here, Schedule, climb
 from bench.load.search import carried, climb_ladder, search
 from bench.load.target import ServerWatch, Target, settings_for, started
 from bench.load.text import capacities_text, table
 from bench.replay.traces import traces_of_repository
 from fimble.clock import SystemClock
-from fimble.errors import FimbleError
+from fimble.errors import FimbleError, InputError
 from fimble.fim import FORMATS
 from fimble.paths import model_dir
 from fimble.settings import BackendKind
@@ -41,11 +42,10 @@ from lsp_server.engines.embedded import EmbeddedEngine
 from tests.stand_ins.virtual_time import LoopClock, run_virtually
 
 if TYPE_CHECKING:
-    from bench.load.rung import Rung, Watch
+    from bench.load.rung import Crowd, Rung, Watch
     from bench.load.search import Carried
     from bench.replay.traces import Trace
     from fimble.clock import Clock
-    from fimble.engine import Engine
     from fimble.settings import EngineSettings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -91,18 +91,23 @@ async def run(arguments: argparse.Namespace) -> Found:
 async def _measured(arguments: argparse.Namespace, stack: AsyncExitStack) -> Measure:
     """Return what lets users type at a server, which is started unless it is named."""
     if arguments.url:
-        target = Target(_settings(arguments), None)
+        target = Target(_settings(arguments), arguments.pid)
     else:
         serving = started(model_dir(arguments.model), threads=arguments.threads)
         target = await stack.enter_async_context(serving)
-    return _climbing(arguments, target.engine, ServerWatch(target), SystemClock())
+    crowd: Crowd = Here(target.engine, SystemClock())
+    if arguments.processes > 1:
+        crowd = stack.enter_context(Processes(target.engine, arguments.processes))
+    return _climbing(arguments, crowd, ServerWatch(target), SystemClock())
 
 
 async def _measured_here(arguments: argparse.Namespace, stack: AsyncExitStack) -> Measure:
     """Return what lets users type at a model in this process, by its processor time."""
+    if arguments.processes > 1:
+        raise InputError("--cpu-clock runs in one process; leave out --processes")
     server = CpuClockServer(_engine(arguments))
     stack.push_async_callback(server.end)
-    return _climbing(arguments, server, server, LoopClock())
+    return _climbing(arguments, Here(server, LoopClock()), server, LoopClock())
 
 
 def _engine(arguments: argparse.Namespace) -> EmbeddedEngine:
@@ -110,9 +115,7 @@ def _engine(arguments: argparse.Namespace) -> EmbeddedEngine:
     return EmbeddedEngine(model_dir(arguments.model), num_threads=1, cache_bytes=cache_bytes)
 
 
-def _climbing(
-    arguments: argparse.Namespace, server: EngineSettings | Engine, watch: Watch, clock: Clock
-) -> Measure:
+def _climbing(arguments: argparse.Namespace, crowd: Crowd, watch: Watch, clock: Clock) -> Measure:
     schedule = Schedule(
         warm_up_s=arguments.warm_up_s, measured_s=60 * arguments.minutes, seed=arguments.seed
     )
@@ -120,7 +123,7 @@ def _climbing(
 
     def measure(users: int) -> Awaitable[Rung]:
         print(f"{users} users", file=sys.stderr)
-        return climb(users, server, traces, schedule, clock=clock, watch=watch)
+        return climb(users, crowd, traces, schedule, clock=clock, watch=watch)
 
     return measure
 
@@ -147,6 +150,11 @@ def _numbers(text: str) -> list[int]:
     return numbers
 
 
+def _count(text: str) -> int:
+    [number] = _numbers(text)
+    return number
+
+
 def _limits(text: str) -> list[float]:
     limits = [float(each) for each in text.split(",")]
     if not all(math.isfinite(each) and each > 0 for each in limits):
@@ -168,6 +176,8 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="the model in this process, timed by its own processor time, on one thread",
     )
+    parser.add_argument("--pid", type=int, help="process of the server at --url, if it is here")
+    parser.add_argument("--processes", type=_count, default=1, help="that users are spread over")
     parser.add_argument("--cache-mb", type=int, default=256, help="with --cpu-clock: its cache")
     parser.add_argument("--threads", type=int, default=0, help="of the server that is started")
     kinds = [BackendKind.TGI.value, BackendKind.OPENAI.value]

@@ -16,6 +16,7 @@ import psutil
 from bench.load.rung import Work
 from eval_harness.sessions.engine import end_engine
 from fimble.clock import SystemClock
+from fimble.errors import InputError
 from fimble.manifest import load_manifest
 from fimble.settings import BackendKind, EngineSettings
 from lsp_server.engines.shared import EngineLaunch, SharedEngine
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 
 TOKEN_VARIABLE = "FIMBLE_LOAD_TOKEN"  # noqa: S105 - the name of a variable
 LOOK_EVERY_S = 0.25
-_WAITING = ("tgi_queue_size", "vllm:num_requests_waiting")
-_RUNNING = ("tgi_batch_current_size", "vllm:num_requests_running")
+_WAITING = ("tgi_queue_size", "vllm:num_requests_waiting", "llamacpp:requests_deferred")
+_RUNNING = ("tgi_batch_current_size", "vllm:num_requests_running", "llamacpp:requests_processing")
 
 
 class Target(NamedTuple):
@@ -94,7 +95,15 @@ class ServerWatch:
     """Implements `bench.load.rung.Watch`: its processor time, and what waits at it."""
 
     def __init__(self, target: Target) -> None:
-        self._process = psutil.Process(target.pid) if target.pid else None
+        """Begin to look.
+
+        Raises:
+            InputError: There is no such process.
+        """
+        try:
+            self._process = psutil.Process(target.pid) if target.pid else None
+        except psutil.NoSuchProcess:
+            raise InputError(f"there is no process {target.pid} on this machine") from None
         self._own = psutil.Process()
         self._scraper = Scraper(
             [backend_of(target.engine.server_url.removesuffix("/v1"))],
@@ -105,7 +114,9 @@ class ServerWatch:
 
     def work(self) -> Work:
         """Return what was done until now."""
-        return Work(_cpu_s(self._process) if self._process else 0.0, _cpu_s(self._own))
+        typing = [self._own, *self._own.children()]  # without the server, where it was started here
+        generator_s = sum(_cpu_s(each) for each in typing if each != self._process)
+        return Work(_cpu_s(self._process) if self._process else 0.0, generator_s)
 
     async def watch(self) -> None:
         """Note the length of its queue now and then, until cancelled."""

@@ -131,14 +131,14 @@ class Typist:
         due_ms = begin_ms
         for number in count():
             trace = traces[number % len(traces)]
-            await self._sleep_until(due_ms)
+            await sleep_until(due_ms, self._clock)
             uri = self._open(trace, number)
             for step in trace.steps:
                 due_ms += step.pause_ms
-                await self._sleep_until(due_ms)
+                await sleep_until(due_ms, self._clock)
                 self._press(uri, step, due_ms)
             due_ms += JUMP.median_ms
-            await self._sleep_until(due_ms)
+            await sleep_until(due_ms, self._clock)
             self._session.closed(uri)
 
     async def close(self) -> None:
@@ -184,5 +184,7 @@ class Typist:
             took_ms = self._clock.monotonic_ms() - due_ms
             self._typed.asks.append(Ask(due_ms, took_ms, why, cache in _FROM_MEMORY))
 
-    async def _sleep_until(self, due_ms: float) -> None:
-        await asyncio.sleep(max(0.0, due_ms - self._clock.monotonic_ms()) / 1000)
+
+async def sleep_until(due_ms: float, clock: Clock) -> None:
+    """Sleep until a time of a clock; return at once where it is over."""
+    await asyncio.sleep(max(0.0, due_ms - clock.monotonic_ms()) / 1000)

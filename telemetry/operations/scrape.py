@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from fimble.clock import Clock
 
-PREFIXES = ("tgi_", "fimble_", "vllm:", "DCGM_FI_")
-"""Of the metrics that are kept: TGI and `fimble serve`, vLLM, NVIDIA's exporter for GPUs."""
+PREFIXES = ("tgi_", "fimble_", "vllm:", "llamacpp:", "DCGM_FI_")
+"""Of metrics that are kept: TGI and `fimble serve`, vLLM, llama.cpp, NVIDIA's exporter for GPUs."""
 UP = "up"
 SCRAPE_MS = "scrape_ms"
 MAX_ANSWER_BYTES = 8 << 20

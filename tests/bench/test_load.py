@@ -13,10 +13,11 @@ import pytest
 from bench.load.cpu_clock import CpuClockServer
 from bench.load.figures import Figures, figures, fits
 from bench.load.meter import Ledger
+from bench.load.processes import Processes
 from bench.load.quantiles import Wait, keeps, quantile_ms
-from bench.load.rung import Rung, Schedule, Work, climb, dealt
+from bench.load.rung import Crowd, Here, Rung, Schedule, Work, climb, dealt
 from bench.load.search import Carried, carried, climb_ladder, search
-from bench.load.target import TOKEN_VARIABLE, settings_for
+from bench.load.target import TOKEN_VARIABLE, ServerWatch, Target, settings_for
 from bench.load.text import capacities_text, table
 from bench.load.typist import Typed, Typist
 from bench.replay.traces import Step, Trace
@@ -99,7 +100,9 @@ def measured(server: Server, traces: list[Trace], users: int = 1) -> Figures:
 def climbed(server: Server, traces: list[Trace], users: int = 1) -> Rung:
     async def run() -> Rung:
         schedule = Schedule(warm_up_s=4.0, measured_s=10.0)
-        return await climb(users, server, traces, schedule, clock=LoopClock(), watch=Still())
+        clock = LoopClock()
+        crowd = Here(server, clock)
+        return await climb(users, crowd, traces, schedule, clock=clock, watch=Still())
 
     return run_virtually(run())
 
@@ -283,7 +286,7 @@ def test_the_report_shows_every_number_of_users_and_every_limit() -> None:
 async def test_users_type_at_tgi_over_http(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(TOKEN_VARIABLE, "secret")
     with tgi_server(TgiScript(answer=lambda _: ["§", "\n"])) as server:
-        found = await _typed_at(settings_for(server.url, BackendKind.TGI))
+        found = await _typed_at(_here(settings_for(server.url, BackendKind.TGI)))
         assert len(server.prompts) == len(set(server.prompts))
     assert found.generations > 5
     assert found.tokens >= found.generations
@@ -292,24 +295,44 @@ async def test_users_type_at_tgi_over_http(monkeypatch: pytest.MonkeyPatch) -> N
 
 async def test_users_type_at_openais_api_over_http() -> None:
     with openai_server(OpenAiScript()) as server:
-        found = await _typed_at(
-            settings_for(server.server.url, BackendKind.OPENAI, fim_format="qwen")
-        )
+        engine = settings_for(server.server.url, BackendKind.OPENAI, fim_format="qwen")
+        found = await _typed_at(_here(engine))
     assert found.generations > 5
     assert found.errors == {}
 
 
 async def test_a_server_that_is_not_there_answers_nobody() -> None:
-    found = await _typed_at(NOWHERE)
+    found = await _typed_at(_here(NOWHERE))
     assert set(found.errors) == {"EngineUnavailableError"}
     assert (found.with_text, found.tokens, found.answers.p50_ms) == (0, 0, math.inf)
 
 
-async def _typed_at(engine: EngineSettings) -> Figures:
-    traces = [steadily(90.0 + n, 60) for n in range(2)]
+async def test_users_of_several_processes_type_what_those_of_one_do() -> None:
+    with openai_server(OpenAiScript()) as server:
+        engine = settings_for(server.server.url, BackendKind.OPENAI, fim_format="qwen")
+        here = await _typed_at(_here(engine), users=3)
+        before = ServerWatch(Target(engine, None)).work()
+        with Processes(engine, 2) as crowd:
+            await crowd.ready()
+            watch = ServerWatch(Target(engine, None))
+            found = await _typed_at(crowd, users=3)
+            used_s = watch.work().generator_cpu_s
+        prompts = {str(body["prompt"]) for body in server.server.bodies}
+    assert (found.users, found.keys, found.errors) == (3, here.keys, {})
+    # Each has a folder of his own, whichever process he is of.
+    assert all(any(f"3-{user}/0/a.py" in prompt for prompt in prompts) for user in range(3))
+    assert used_s > before.generator_cpu_s + 0.5, "two processes have loaded the code of a user"
+
+
+def _here(engine: EngineSettings) -> Here:
+    return Here(engine, SystemClock())
+
+
+async def _typed_at(crowd: Crowd, users: int = 2) -> Figures:
+    traces = [steadily(90.0 + n, 60) for n in range(users)]
     schedule = Schedule(warm_up_s=0.1, measured_s=0.9, cool_down_s=0.1)
     clock, watch = SystemClock(), Still()
-    return figures(await climb(2, engine, traces, schedule, clock=clock, watch=watch))
+    return figures(await climb(users, crowd, traces, schedule, clock=clock, watch=watch))
 
 
 def test_by_its_processor_time_a_model_says_what_it_says_when_served() -> None:

@@ -318,6 +318,38 @@ def test_vllm_has_the_same_columns(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert found == [(2.0, 7.0, 5.0, None)]
 
 
+LLAMA_CPP_METRICS = """\
+# HELP llamacpp:prompt_tokens_total Number of prompt tokens processed.
+# TYPE llamacpp:prompt_tokens_total counter
+llamacpp:prompt_tokens_total {prompt}
+# HELP llamacpp:tokens_predicted_total Number of generation tokens processed.
+# TYPE llamacpp:tokens_predicted_total counter
+llamacpp:tokens_predicted_total {predicted}
+# HELP llamacpp:requests_processing Number of requests processing
+# TYPE llamacpp:requests_processing gauge
+llamacpp:requests_processing 3
+# HELP llamacpp:requests_deferred Number of requests deferred
+# TYPE llamacpp:requests_deferred gauge
+llamacpp:requests_deferred 1
+"""
+"""As llama-server 0c1e57098 writes them."""
+
+
+def test_so_does_llama_cpp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    samples = [
+        each
+        for n in (0, 1)
+        for each in samples_in(
+            LLAMA_CPP_METRICS.format(prompt=700 * n, predicted=50 * n),
+            backend="b",
+            at_ms=START_MS + n * 10_000,
+        )
+    ]
+    columns = "queue_max, batch_max, generated_tokens_per_s, prompt_tokens_per_s"
+    found = asked(tmp_path, samples, f"select {columns} from backends", monkeypatch)
+    assert found == [(1.0, 3.0, 5.0, 70.0)]
+
+
 def test_backends_stand_beside_what_editors_saw_in_the_same_minute(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
