@@ -11,10 +11,13 @@ from training.examples.build import load_tokenizer
 from training.tuning.record import REPLAY, Example, Task
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from fimble.fim import FimFormat, Part
+
+_AT_ONCE = 1000
+"""Examples that are encoded together: their tokens, with all that is noted of each, take memory."""
 
 
 class Encoded(NamedTuple):
@@ -76,11 +79,7 @@ class Encoder:
         """Return the ids of a prompt, what the family begins with included."""
         ids = list(self.lead_ids)
         for part in parts:
-            if isinstance(part, Mark):
-                mark = self._marks[part]
-                ids += [] if mark is None else [mark]
-            else:
-                ids += self.text(part)
+            ids += self._mark(part) if isinstance(part, Mark) else self.text(part)
         return ids
 
     def text(self, text: str) -> list[int]:
@@ -93,13 +92,42 @@ class Encoder:
 
     def example(self, example: Example) -> Encoded:
         """Return an example with its end token; a plain text ends where it ends."""
-        prompt = self.parts(example.prompt(self.fim_format))
-        ids = [*prompt, *self.text(example.middle)]
-        if example.task is not Task.PLAIN:
-            ids.append(self.end_id)
-        is_replayed = example.task in REPLAY
-        # The first token of a row has nothing before it to be learnt from.
-        return Encoded(ids, len(prompt), 1 if is_replayed else max(1, len(prompt)))
+        return self.examples([example])[0]
+
+    def examples(self, examples: Sequence[Example]) -> list[Encoded]:
+        """Return each of some examples as `example` does: together, they use every core."""
+        prompts = [each.prompt(self.fim_format) for each in examples]
+        encoded: list[Encoded] = []
+        for start in range(0, len(examples), _AT_ONCE):
+            batch = slice(start, start + _AT_ONCE)
+            encoded += self._batch(examples[batch], prompts[batch])
+        return encoded
+
+    def _batch(
+        self, examples: Sequence[Example], prompts: Sequence[Sequence[Part]]
+    ) -> Iterator[Encoded]:
+        texts = [
+            part
+            for example, prompt in zip(examples, prompts, strict=True)
+            for part in (*prompt, example.middle)
+            if not isinstance(part, Mark)
+        ]
+        found = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+        waiting = (each.ids for each in found)
+        for example, prompt in zip(examples, prompts, strict=True):
+            ids = list(self.lead_ids)
+            for part in prompt:
+                ids += self._mark(part) if isinstance(part, Mark) else next(waiting)
+            start = len(ids)
+            ids += next(waiting)
+            if example.task is not Task.PLAIN:
+                ids.append(self.end_id)
+            # The first token of a row has nothing before it to be learnt from.
+            yield Encoded(ids, start, 1 if example.task in REPLAY else max(1, start))
+
+    def _mark(self, mark: Mark) -> list[int]:
+        found = self._marks[mark]
+        return [] if found is None else [found]
 
     def newline_ids(self) -> set[int]:
         """Return the tokens whose text starts with a line end."""

@@ -57,7 +57,7 @@ def mixture(
         wanted = min(wanted, round(len(tasks) * replay_share / (1 - replay_share)))
     order = np.random.default_rng(seed).permutation(len(replayed))
     chosen = [*tasks, *(replayed[n] for n in sorted(order[:wanted].tolist()))]
-    encoded = [encoder.example(each) for each in chosen]
+    encoded = encoder.examples(chosen)
     fitting = [len(each.ids) <= max_tokens for each in encoded]
     return Mixture(
         [each for each, fits in zip(encoded, fitting, strict=True) if fits],

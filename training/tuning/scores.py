@@ -24,11 +24,13 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from training.tuning.encoding import Encoder
+    from training.tuning.encoding import Encoded, Encoder
     from training.tuning.record import Example
 
-_LOGITS_AT_ONCE = 64_000_000
-"""Of one pass: a quarter of a gigabyte in float32."""
+_TOKENS_AT_ONCE = {"cpu": 16_384, "cuda": 131_072}
+_LOGITS_AT_ONCE = {"cpu": 64_000_000, "cuda": 256_000_000}
+"""Of one pass: a quarter of a gigabyte in float32, or one."""
+_ENCODED_AT_ONCE = 1000
 
 
 class Case(NamedTuple):
@@ -58,6 +60,8 @@ class CaseScore(NamedTuple):
     is_exact: bool
     is_stopped: bool
     """The end token is the most probable one at the end."""
+    is_line: bool = False
+    """The middle is within a line."""
 
 
 def held_out_cases(
@@ -79,26 +83,27 @@ def held_out_cases(
     """
     counts: Counter[Task] = Counter()
     cases: list[Case] = []
-    for example in sorted(examples, key=_draw):
-        if counts[example.task] >= per_task:
-            continue
-        encoded = encoder.example(example)
-        if len(encoded.ids) > max_tokens or not example.middle:
-            continue
-        counts[example.task] += 1
-        group = f"{example.project}/{example.path}" if by_file else example.project
-        cases.append(
-            Case(
-                task=example.task.value,
-                language=example.language,
-                group=group,
-                ids=encoded.ids,
-                start=max(1, encoded.start),
-                num_bytes=len(example.middle.encode("utf-8", "surrogatepass")),
-                is_line="\n" not in example.middle,
-            )
-        )
+    ordered = sorted(examples, key=_draw)
+    for start in range(0, len(ordered), _ENCODED_AT_ONCE):
+        batch = ordered[start : start + _ENCODED_AT_ONCE]
+        batch = [each for each in batch if each.middle and counts[each.task] < per_task]
+        for example, encoded in zip(batch, encoder.examples(batch), strict=True):
+            if counts[example.task] < per_task and len(encoded.ids) <= max_tokens:
+                counts[example.task] += 1
+                cases.append(_case(example, encoded, by_file=by_file))
     return cases
+
+
+def _case(example: Example, encoded: Encoded, *, by_file: bool) -> Case:
+    return Case(
+        task=example.task.value,
+        language=example.language,
+        group=f"{example.project}/{example.path}" if by_file else example.project,
+        ids=encoded.ids,
+        start=max(1, encoded.start),
+        num_bytes=len(example.middle.encode("utf-8", "surrogatepass")),
+        is_line="\n" not in example.middle,
+    )
 
 
 def _draw(example: Example) -> str:
@@ -112,11 +117,12 @@ def score(model: nn.Module, cases: Sequence[Case], encoder: Encoder) -> list[Cas
     was_training = model.training
     model.eval()
     scores: dict[int, CaseScore] = {}
-    for numbers in _batches(cases, _vocab_size(model)):
+    for numbers in _batches(cases, model):
         batch = [cases[n] for n in numbers]
-        nll_BT, best_BT, is_best_BT = _judged(model, batch, encoder.pad_id)
+        first = _first(batch)
+        nll_BT, best_BT, is_best_BT = _judged(model, batch, first, encoder.pad_id)
         for row, (number, case) in enumerate(zip(numbers, batch, strict=True)):
-            where = slice(case.start - 1, len(case.ids) - 1)
+            where = slice(case.start - first, len(case.ids) - first)
             nll, best = nll_BT[row, where], best_BT[row, where]
             is_plain = case.task == Task.PLAIN
             last = int(best[-1])
@@ -129,6 +135,7 @@ def score(model: nn.Module, cases: Sequence[Case], encoder: Encoder) -> list[Cas
                 num_bytes=case.num_bytes,
                 is_exact=not is_plain and ends and bool(is_best_BT[row, where][:-1].all()),
                 is_stopped=not is_plain and last == encoder.end_id,
+                is_line=case.is_line,
             )
     model.train(was_training)
     return [scores[number] for number in range(len(cases))]
@@ -138,7 +145,8 @@ def summary(scores: Sequence[CaseScore]) -> dict[str, float]:
     """Return the scores of a model by name, as a manifest states them.
 
     `exact_match/TASK`, `stop_accuracy/TASK` and `middle_bits_per_byte/TASK`, over all cases of a
-    task; `bits_per_byte` of plain text; means over tasks under `.../mean`.
+    task; `bits_per_byte` of plain text; means over tasks under `.../mean`; the first two also over
+    all middles within a line, `.../single_line`, and over longer ones, `.../multi_line`.
     """
     by_task: dict[str, list[CaseScore]] = defaultdict(list)
     for each in scores:
@@ -151,6 +159,11 @@ def summary(scores: Sequence[CaseScore]) -> dict[str, float]:
         result[f"middle_bits_per_byte/{task}"] = bits_per_byte(of)
     for name in ("exact_match", "stop_accuracy", "middle_bits_per_byte") if by_task else ():
         result[f"{name}/mean"] = float(np.mean([result[f"{name}/{task}"] for task in by_task]))
+    asked = [each for of in by_task.values() for each in of]
+    for kind, is_line in (("single_line", True), ("multi_line", False)):
+        if of := [each for each in asked if each.is_line is is_line]:
+            result[f"exact_match/{kind}"] = float(np.mean([each.is_exact for each in of]))
+            result[f"stop_accuracy/{kind}"] = float(np.mean([each.is_stopped for each in of]))
     return {name: round(value, 6) for name, value in result.items()}
 
 
@@ -166,14 +179,18 @@ def padded(rows: Sequence[Sequence[int]], pad_id: int) -> Tensor:
 
 
 def _judged(
-    model: nn.Module, batch: Sequence[Case], pad_id: int
+    model: nn.Module, batch: Sequence[Case], first: int, pad_id: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return (B, T-1) each: loss of every next token, the most probable one, and if it is that."""
+    """Return (B, T-first) each, from token `first` on: its loss, the most probable one, if it is.
+
+    Logits of prompts, which nobody judges, would be nearly all of the memory: they are left out.
+    """
     device = next(model.parameters()).device
     ids_BT = padded([case.ids for case in batch], pad_id).to(device)
+    num_kept = ids_BT.shape[1] - first + 1
     with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-        logits_BTV = model(input_ids=ids_BT).logits[:, :-1]
-    targets_BT = ids_BT[:, 1:]
+        logits_BTV = model(input_ids=ids_BT, logits_to_keep=num_kept).logits[:, :-1]
+    targets_BT = ids_BT[:, first:]
     nll_BT = F.cross_entropy(
         logits_BTV.flatten(0, 1).float(), targets_BT.flatten(), reduction="none"
     ).view_as(targets_BT)
@@ -182,18 +199,29 @@ def _judged(
     return nll_BT.cpu().numpy(), best_BT.cpu().numpy(), is_best_BT.cpu().numpy()
 
 
-def _vocab_size(model: nn.Module) -> int:
-    return int(getattr(model, "config").vocab_size)  # noqa: B009 - modules type attributes as tensors
+def _first(batch: Sequence[Case]) -> int:
+    """Return the first token that is judged in any of some cases."""
+    return min(case.start for case in batch)
 
 
-def _batches(cases: Sequence[Case], vocab_size: int) -> Iterator[list[int]]:
-    """Yield the numbers of cases of similar length together."""
-    batch: list[int] = []
-    for number in sorted(range(len(cases)), key=lambda n: len(cases[n].ids)):
-        size = (len(batch) + 1) * len(cases[number].ids) * vocab_size
-        if batch and size > _LOGITS_AT_ONCE:
-            yield batch
-            batch = []
-        batch.append(number)
-    if batch:
-        yield batch
+def _batches(cases: Sequence[Case], model: nn.Module) -> Iterator[list[int]]:
+    """Yield the numbers of cases of similar length together; plain texts are judged whole."""
+    vocab_size = int(getattr(model, "config").vocab_size)  # noqa: B009 - modules type attributes as tensors
+    device = next(model.parameters()).device.type
+    numbers: list[int] = []
+    for number in sorted(
+        range(len(cases)), key=lambda n: (cases[n].task == Task.PLAIN, len(cases[n].ids))
+    ):
+        together = [*numbers, number]
+        num_rows, longest = len(together), len(cases[number].ids)
+        num_judged = longest - _first([cases[n] for n in together]) + 1
+        is_too_much = (
+            num_rows * longest > _TOKENS_AT_ONCE[device]
+            or num_rows * num_judged * vocab_size > _LOGITS_AT_ONCE[device]
+        )
+        if numbers and is_too_much:
+            yield numbers
+            together = [number]
+        numbers = together
+    if numbers:
+        yield numbers
