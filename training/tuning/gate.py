@@ -18,7 +18,7 @@ from training.tuning.data import card_digest, examples_path
 from training.tuning.paired import MIN_GROUPS, Change, change
 from training.tuning.parent import find_parent
 from training.tuning.record import Task, read_examples
-from training.tuning.scores import bits_per_byte, held_out_cases
+from training.tuning.scores import bits_per_byte, held_out_cases, summary
 from training.tuning.trainer import measured
 
 if TYPE_CHECKING:
@@ -49,7 +49,8 @@ class Decision(NamedTuple):
     passed: bool
     checks: tuple[Check, ...]
     changes: dict[str, Change]
-    """`exact`, `stop` and `bits` (per byte of a middle) over all cases, `exact/TASK` of each."""
+    """`exact`, `stop` and `bits` (per byte of a middle) over all cases; `exact/TASK` of each task;
+    `exact/single_line`, `stop/multi_line` and so on of middles within a line and of longer ones."""
     bits_per_byte_rise: float
     """Share, on plain text; NaN where there is none."""
 
@@ -102,6 +103,8 @@ def run_gate(recipe: GateRecipe, out: Path) -> dict[str, Any]:
         "parent": parent.digest,
         "candidate": candidate.digest,
         "data_card_sha256": data_sha256,
+        "before": summary(first),
+        "after": summary(second),
     }
     write_json(out / DECISION_NAME, record)
     note(recipe.candidate.path, decision)
@@ -140,6 +143,10 @@ def decide(first: Sequence[CaseScore], second: Sequence[CaseScore], config: Gate
     }
     for task in sorted({a.task for a, _ in asked}):
         changes[f"exact/{task}"] = _changed([p for p in asked if p[0].task == task], "is_exact")
+    for kind, is_line in (("single_line", True), ("multi_line", False)):
+        if of := [pair for pair in asked if pair[0].is_line is is_line]:
+            changes[f"exact/{kind}"] = _changed(of, "is_exact")
+            changes[f"stop/{kind}"] = _changed(of, "is_stopped")
     rise = math.nan
     if plain:
         rise = bits_per_byte([b for _, b in plain]) / bits_per_byte([a for a, _ in plain]) - 1

@@ -83,6 +83,20 @@ def test_a_gain_of_one_kind_does_not_pay_for_a_loss_of_another() -> None:
     assert failed(scores(exact=60), lost) == ["exact/docstring_body_not_lost"]
 
 
+def test_lines_and_longer_middles_are_compared_apart() -> None:
+    first = [each._replace(is_line=n < 100) for n, each in enumerate(scores(exact=60))]
+    second = [
+        each._replace(is_exact=each.is_line, is_stopped=not each.is_line or n % 2 == 0)
+        for n, each in enumerate(first)
+    ]
+    changes = decide(first, second, GateConfig()).changes
+    line, block = changes["exact/single_line"], changes["exact/multi_line"]
+    assert (line.value, line.num_cases, block.value, block.num_cases) == (0.4, 100, 0, 200)
+    assert (changes["stop/single_line"].value, changes["stop/multi_line"].value) == (-0.5, 0)
+    lost = [each._replace(is_exact=not each.is_line and n < 200) for n, each in enumerate(first)]
+    assert failed(first, lost) == ["exact/single_line_not_lost"]
+
+
 def test_plain_text_may_cost_one_percent_more_and_not_two() -> None:
     first, second = scores(exact=60), scores(exact=90)
     dearer = PLAIN._replace(nats=100.9)
@@ -191,7 +205,10 @@ def test_the_gate_compares_two_folders_and_notes_its_decision(
     assert main(["tune", "gate", str(recipe), "--out", str(tmp_path / "out")]) == 0
     printed = capsys.readouterr().out.splitlines()
     assert printed[0] == "exact: +0.0000 (+0.0000 to +0.0000)"
-    assert printed[-1] == "refused: enough_groups, better_in_something"
+    assert printed[3] == "refused: enough_groups, better_in_something"
+    decision = json.loads((tmp_path / "out" / "decision.json").read_text())
+    assert decision["before"] == decision["after"]
+    assert decision["before"]["middle_bits_per_byte/mean"] > 0
     noted = json.loads((candidate / "origin.json").read_text())["scores"]
     assert (noted["bits_per_byte"], noted["gate/passed"], noted["gate/exact_change"]) == (1, 0, 0)
 
@@ -203,6 +220,7 @@ RECIPES = {
     "pairs": PairsRecipe,
     "dpo": PreferenceRecipe,
     "kto": PreferenceRecipe,
+    "grpo": PreferenceRecipe,
     "gate": GateRecipe,
     "company": CompanyRecipe,
 }
