@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from datasets import Dataset
 from trl import SFTConfig, SFTTrainer
 
+from fimble.clock import SystemClock
 from fimble.errors import ConfigError
 from fimble.preferences import Split
 from training.tuning.data import card_digest, examples_path
@@ -22,6 +23,7 @@ from training.tuning.recipe import Method
 from training.tuning.record import read_examples
 from training.tuning.rows import RowCollator, mixture, packed_rows
 from training.tuning.scores import held_out_cases, summary
+from training.tuning.speed import SpeedMeter
 from training.tuning.trainer import (
     JsonLog,
     last_checkpoint,
@@ -97,6 +99,8 @@ def tune(recipe: SftRecipe, out: Path) -> Path:
 def _learn(recipe: SftRecipe, parent: ParentModel, seen: Mixture, out: Path) -> dict[str, object]:
     """Train, write the model, and return what was seen."""
     rows = packed_rows(seen.encoded, recipe.model.max_tokens)
+    num_tokens = sum(len(row["input_ids"]) for row in rows)
+    meter = SpeedMeter(SystemClock(), num_tokens)
     settings: dict[str, Any] = trainer_settings(recipe.learning, out, seed=recipe.seed)
     trainer = SFTTrainer(
         model=parent.load(recipe.method),
@@ -109,12 +113,13 @@ def _learn(recipe: SftRecipe, parent: ParentModel, seen: Mixture, out: Path) -> 
         data_collator=RowCollator(parent.encoder.pad_id),
         processing_class=parent.tokenizer(),
         peft_config=None if recipe.method is Method.FULL else lora_config(recipe.adapter),
-        callbacks=[JsonLog(out)],
+        callbacks=[JsonLog(out), meter],
     )
     silence(trainer)
     result = trainer.train(resume_from_checkpoint=last_checkpoint(out))
+    # Before models are loaded anew, and adapters become part of theirs.
+    figures, trained_share = meter.figures(), _trained_share(trainer.model)
     save_model(trainer.model, parent, recipe.method, out)
-    num_tokens = sum(len(row["input_ids"]) for row in rows)
     return {
         "num_task_examples": seen.num_tasks,
         "num_replayed": seen.num_replayed,
@@ -123,7 +128,9 @@ def _learn(recipe: SftRecipe, parent: ParentModel, seen: Mixture, out: Path) -> 
         "padding_share": round(1 - num_tokens / (len(rows) * recipe.model.max_tokens), 4),
         "num_steps": result.global_step,
         "training_loss": round(result.training_loss, 4),
-        "trained_share": round(_trained_share(trainer.model), 6),
+        "training_s": round(result.metrics["train_runtime"], 1),
+        **figures,
+        "trained_share": round(trained_share, 6),
     }
 
 

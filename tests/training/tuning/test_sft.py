@@ -64,6 +64,9 @@ def test_a_tuned_model_fills_held_out_middles_better(tuned: Path) -> None:
     losses = [line["loss"] for line in lines if "loss" in line]
     assert losses[-1] < losses[0] * 0.8
     assert len(list((tuned / "checkpoints").glob("checkpoint-*"))) == 1
+    assert 0 < record["tokens_per_s"] < 1e7
+    assert record["training_s"] > 0
+    assert (record["gpu_memory_bytes"] is None) == (not torch.cuda.is_available())
 
 
 def test_a_tuned_model_is_a_folder_that_export_reads(tuned: Path, tiny_model: Path) -> None:
@@ -122,6 +125,22 @@ def test_qlora_learns_beside_four_bit_weights_and_leaves_whole_ones(
     name = "model.layers.0.mlp.up_proj.weight"
     change = torch.linalg.svdvals(after[name].float() - before[name])
     assert change[3] > 10 * change[4]
+
+
+def test_lora_says_what_share_it_trained_though_its_adapter_is_merged(
+    tmp_path: Path, tiny_data: Path, tiny_model: Path
+) -> None:
+    recipe = recipe_of(
+        *(tiny_data, tiny_model),
+        method="lora",
+        adapter={"rank": 4, "alpha": 8},
+        learning={"max_steps": 1},
+        held_out_cases=1,
+    )
+    tune(recipe, tmp_path)
+    assert 0 < record_of(tmp_path)["trained_share"] < 0.2
+    whole = load_file(tmp_path / "model" / "model.safetensors")
+    assert whole.keys() == load_file(tiny_model / "model.safetensors").keys()
 
 
 def test_examples_of_a_row_do_not_see_each_other(tiny_data: Path, tiny_model: Path) -> None:
