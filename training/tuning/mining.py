@@ -24,6 +24,8 @@ from training.tuning.syntax import SourceTree
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    import numpy as np
+
     from training.examples.documents import Document
     from training.tuning.recipe import MiningConfig
     from training.tuning.syntax import Function
@@ -135,13 +137,20 @@ def holes(
 
 
 def replayed(document: Document, config: MiningConfig, *, seed: int) -> Iterator[Example]:
-    """Yield a middle drawn as in pretraining, and a plain text, each of a share of the files."""
+    """Yield a middle drawn as in pretraining, and a plain text, each of a share of the pieces."""
     if not document.text.strip():
         return
     number = int(rank(f"{document.project}/{document.path}")[:12], 16)
     rng = document_rng(seed, 0, number)
     pieces = list(chunks(document.text, (config.chunk_bytes,), rng))
-    piece = pieces[int(rng.integers(0, len(pieces)))]
+    first = int(rng.integers(0, len(pieces)))
+    for number in range(first, first + min(config.replayed_pieces, len(pieces))):
+        yield from _of_piece(document, pieces[number % len(pieces)], config, rng)
+
+
+def _of_piece(
+    document: Document, piece: str, config: MiningConfig, rng: np.random.Generator
+) -> Iterator[Example]:
     named = {"language": document.language, "project": document.project, "path": document.path}
     if rng.random() < config.plain_rate:
         yield Example(Task.PLAIN, prefix="", suffix="", middle=piece, **named)

@@ -12,6 +12,8 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING
 
+import torch
+
 from fimble.errors import SentinelInTextError
 from fimble.files import write_json
 from fimble.preferences import (
@@ -64,6 +66,8 @@ def build_pairs(recipe: PairsRecipe, out: Path) -> dict[str, object]:
     data_sha256 = card_digest(recipe.data)
     parent = find_parent(recipe.model, out / "parent")
     model = parent.load(Method.FULL)
+    if torch.cuda.is_available():
+        model = model.to("cuda", torch.bfloat16)  # as a GPU serves it
     found = {split: _Side(split, recipe, parent) for split in Split}
     for split, side in found.items():
         examples = _asked_about(recipe, parent, split)
@@ -78,13 +82,15 @@ def _asked_about(recipe: PairsRecipe, parent: ParentModel, split: Split) -> list
     """Return the examples of one side that fit the model and can be sampled in time."""
     tasks = [task for task in Task if task is not Task.PLAIN]
     examples = read_examples(examples_path(recipe.data, split), tasks=tasks)
-    limit = recipe.model.max_tokens - recipe.sampling.max_new_tokens
-    encoder = parent.encoder
+    sampling, encoder = recipe.sampling, parent.encoder
+    limit = recipe.model.max_tokens - sampling.max_new_tokens
+    is_train = split is Split.TRAIN
+    count = sampling.max_prompts if is_train else sampling.max_held_out_prompts
     examples = [e for e in examples if e.middle.strip() and e.task is not Task.PLAIN]
     examples.sort(key=lambda e: rank(f"{recipe.seed}/{e.project}/{e.path}/{e.place}/{e.middle}"))
     fitting: list[Example] = []
     for example in examples:
-        if len(fitting) == recipe.sampling.max_prompts:
+        if len(fitting) == count:
             break
         if len(encoder.parts(example.prompt(encoder.fim_format))) <= limit:
             fitting.append(example)

@@ -60,11 +60,14 @@ class MiningConfig:
     """Share of replayed middles in SPM order, 0..1; the rest is PSM."""
     chunk_bytes: int = 4000
     """Size of the piece that a replayed text or middle is drawn from."""
+    replayed_pieces: int = 1
+    """Pieces of a file that are drawn from, at most; the next ones follow the first."""
     spans: SpanMix = field(default_factory=SpanMix)
 
     def __post_init__(self) -> None:
         check_shares(self, ("snippet_rate", "fim_rate", "plain_rate", "spm_share"))
         check_positive(self, ("per_task", "max_middle_bytes", "max_block_lines", "max_file_chars"))
+        check_positive(self, ("replayed_pieces",))
         if self.chunk_bytes < 64:
             raise ConfigError(f"chunk_bytes is {self.chunk_bytes}; it must be 64 or more")
 
@@ -198,10 +201,12 @@ class SamplingConfig:
     max_new_tokens: int = 64
     prompts_at_once: int = 8
     max_prompts: int = 2000
+    """Of training."""
+    max_held_out_prompts: int = 500
 
     def __post_init__(self) -> None:
         check_positive(self, ("per_prompt", "temperature", "max_new_tokens", "prompts_at_once"))
-        check_positive(self, ("max_prompts",))
+        check_positive(self, ("max_prompts", "max_held_out_prompts"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -376,7 +381,9 @@ class CompanyRecipe:
     replay_share: float = 0.5
     """Share of the examples that are drawn as in pretraining: they hold most of the code, 0..1."""
     mining: MiningConfig = field(
-        default_factory=lambda: MiningConfig(per_task=4, fim_rate=1.0, plain_rate=0.5)
+        default_factory=lambda: MiningConfig(
+            per_task=4, fim_rate=1.0, plain_rate=0.5, replayed_pieces=16
+        )
     )
     adapter: AdapterConfig = field(default_factory=AdapterConfig)
     learning: LearningConfig = field(default_factory=lambda: LearningConfig(epochs=2.0))

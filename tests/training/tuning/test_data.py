@@ -74,6 +74,22 @@ def test_files_that_do_not_parse_give_replayed_text_only(data: Path) -> None:
     assert [e for e in examples if e.path == "style.py"] == []
 
 
+def test_as_many_pieces_of_a_file_are_replayed_as_are_asked_for(tmp_path: Path) -> None:
+    text = "\n\n".join(f"def shape_{n}(width):\n    return width * {n}\n" for n in range(40))
+    files = {("shapes", "shapes.py"): text, ("other", "lines.py"): text}
+    corpus = write_corpus(tmp_path / "corpus", files)
+    found: dict[int, list[Example]] = {}
+    for count in (1, 3, 100):
+        mining = {"chunk_bytes": 200, "replayed_pieces": count}
+        build_data(recipe_of(corpus, mining=mining), tmp_path / str(count))
+        found[count] = read_examples(examples_path(tmp_path / str(count), Split.TRAIN))
+    plain = {count: [e.middle for e in of if e.task is Task.PLAIN] for count, of in found.items()}
+    middles = {count: [e for e in of if e.task is Task.FIM] for count, of in found.items()}
+    assert [len(plain[count]) for count in (1, 3)] == [1, 3] == [len(middles[n]) for n in (1, 3)]
+    assert set(plain[1]) < set(plain[3]) < set(plain[100])
+    assert sum(map(len, plain[100])) == len(text)
+
+
 def test_held_out_projects_are_never_trained_on(data: Path) -> None:
     for split, project in ((Split.TRAIN, "shapes"), (Split.HELD_OUT, "other")):
         found = {example.project for example in read_examples(examples_path(data, split))}
