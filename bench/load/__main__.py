@@ -21,7 +21,7 @@ import random
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from itertools import islice
+from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -91,14 +91,16 @@ async def run(arguments: argparse.Namespace) -> Found:
 async def _measured(arguments: argparse.Namespace, stack: AsyncExitStack) -> Measure:
     """Return what lets users type at a server, which is started unless it is named."""
     if arguments.url:
-        target = Target(_settings(arguments), arguments.pid)
+        pids = chain(arguments.pid, repeat(None))
+        targets = [Target(_settings(arguments, url), next(pids)) for url in arguments.url]
     else:
         serving = started(model_dir(arguments.model), threads=arguments.threads)
-        target = await stack.enter_async_context(serving)
-    crowd: Crowd = Here(target.engine, SystemClock())
-    if arguments.processes > 1:
-        crowd = stack.enter_context(Processes(target.engine, arguments.processes))
-    return _climbing(arguments, crowd, ServerWatch(target), SystemClock())
+        targets = [await stack.enter_async_context(serving)]
+    engines = [target.engine for target in targets]
+    crowd: Crowd = Here(engines[0], SystemClock())
+    if len(engines) > 1 or arguments.processes > 1:
+        crowd = stack.enter_context(Processes(engines, arguments.processes))
+    return _climbing(arguments, crowd, ServerWatch(targets), SystemClock())
 
 
 async def _measured_here(arguments: argparse.Namespace, stack: AsyncExitStack) -> Measure:
@@ -128,9 +130,9 @@ def _climbing(arguments: argparse.Namespace, crowd: Crowd, watch: Watch, clock: 
     return measure
 
 
-def _settings(arguments: argparse.Namespace) -> EngineSettings:
+def _settings(arguments: argparse.Namespace, url: str) -> EngineSettings:
     return settings_for(
-        arguments.url,
+        url,
         BackendKind(arguments.backend),
         fim_format=arguments.fim_format,
         served_model=arguments.served_model,
@@ -169,14 +171,19 @@ def _parser() -> argparse.ArgumentParser:
     where = parser.add_mutually_exclusive_group()
     parser.add_argument("--model", help="serve this model folder, or shipped model")
     where.add_argument(
-        "--url", help="a server that runs; its token is taken from FIMBLE_LOAD_TOKEN"
+        "--url",
+        action="append",
+        help="a server that runs; its token is taken from FIMBLE_LOAD_TOKEN. Give several, and "
+        "each user stays with one",
     )
     where.add_argument(
         "--cpu-clock",
         action="store_true",
         help="the model in this process, timed by its own processor time, on one thread",
     )
-    parser.add_argument("--pid", type=int, help="process of the server at --url, if it is here")
+    parser.add_argument(
+        "--pid", type=int, action="append", default=[], help="process of each --url, if it is here"
+    )
     parser.add_argument("--processes", type=_count, default=1, help="that users are spread over")
     parser.add_argument("--cache-mb", type=int, default=256, help="with --cpu-clock: its cache")
     parser.add_argument("--threads", type=int, default=0, help="of the server that is started")

@@ -1,14 +1,20 @@
-"""Users spread over processes, where one process cannot type for all of them in time."""
+"""Users spread over processes, where one process cannot type for all of them in time.
+
+There may be several servers, too: who types stays with one of them, as behind a proxy that goes by
+addresses.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
+from itertools import cycle
 from typing import TYPE_CHECKING, Self
 
 from bench.load.rung import type_hands
 from fimble.clock import SystemClock
+from fimble.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,14 +26,19 @@ if TYPE_CHECKING:
 class Processes:
     """Implements `bench.load.rung.Crowd`; a context manager."""
 
-    def __init__(self, server: EngineSettings, count: int) -> None:
+    def __init__(self, servers: Sequence[EngineSettings], count: int) -> None:
         """Begin with processes that are yet to start.
 
         Args:
-            server: Where it is.
+            servers: Where they are; each gets users of as many processes, if `count` can be shared.
             count: Of processes.
+
+        Raises:
+            InputError: There are more servers than processes.
         """
-        self._server = server
+        if len(servers) > count:
+            raise InputError(f"{len(servers)} servers need as many --processes, not {count}")
+        self._servers = servers
         context = multiprocessing.get_context("spawn")
         # Each is a pool of its own, so that no process gets two shares while another has none.
         self._pools = [ProcessPoolExecutor(1, mp_context=context) for _ in range(count)]
@@ -45,12 +56,12 @@ class Processes:
 
     async def type(self, hands: Sequence[Hand], schedule: Schedule, begin_ms: float) -> list[Part]:
         """Let users type, every process its share of them."""
-        shares = [hands[number :: len(self._pools)] for number in range(len(self._pools))]
+        count = len(self._pools)
         return await asyncio.gather(
             *(
-                asyncio.wrap_future(pool.submit(_type, share, self._server, schedule, begin_ms))
-                for pool, share in zip(self._pools, shares, strict=True)
-                if share
+                asyncio.wrap_future(pool.submit(_type, hands[n::count], server, schedule, begin_ms))
+                for n, (pool, server) in enumerate(zip(self._pools, cycle(self._servers)))
+                if hands[n::count]
             )
         )
 

@@ -23,7 +23,7 @@ from lsp_server.engines.shared import EngineLaunch, SharedEngine
 from telemetry.operations.scrape import Scraper, backend_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Sequence
 
 TOKEN_VARIABLE = "FIMBLE_LOAD_TOKEN"  # noqa: S105 - the name of a variable
 LOOK_EVERY_S = 0.25
@@ -92,21 +92,21 @@ def settings_for(
 
 
 class ServerWatch:
-    """Implements `bench.load.rung.Watch`: its processor time, and what waits at it."""
+    """Implements `bench.load.rung.Watch`: processor time of servers, and what waits at them."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, targets: Sequence[Target]) -> None:
         """Begin to look.
 
         Raises:
             InputError: There is no such process.
         """
         try:
-            self._process = psutil.Process(target.pid) if target.pid else None
-        except psutil.NoSuchProcess:
-            raise InputError(f"there is no process {target.pid} on this machine") from None
+            self._processes = [psutil.Process(each.pid) for each in targets if each.pid]
+        except psutil.NoSuchProcess as error:
+            raise InputError(f"there is no process {error.pid} on this machine") from None
         self._own = psutil.Process()
         self._scraper = Scraper(
-            [backend_of(target.engine.server_url.removesuffix("/v1"))],
+            [backend_of(each.engine.server_url.removesuffix("/v1")) for each in targets],
             clock=SystemClock(),
             timeout_s=2.0,
         )
@@ -114,21 +114,21 @@ class ServerWatch:
 
     def work(self) -> Work:
         """Return what was done until now."""
-        typing = [self._own, *self._own.children()]  # without the server, where it was started here
-        generator_s = sum(_cpu_s(each) for each in typing if each != self._process)
-        return Work(_cpu_s(self._process) if self._process else 0.0, generator_s)
+        # A server that was started here is a child, too.
+        typing = {self._own, *self._own.children()} - set(self._processes)
+        return Work(sum(map(_cpu_s, self._processes)), sum(map(_cpu_s, typing)))
 
     async def watch(self) -> None:
-        """Note the length of its queue now and then, until cancelled."""
+        """Note the length of their queues now and then, until cancelled."""
         async with aiohttp.ClientSession() as session:
             while True:
-                values = {each.metric: each.value for each in await self._scraper.poll(session)}
+                samples = await self._scraper.poll(session)
                 waits, runs = (
-                    next((values[name] for name in names if name in values), None)
+                    [each.value for each in samples if each.metric in names]
                     for names in (_WAITING, _RUNNING)
                 )
-                if waits is not None and runs is not None:
-                    self._looks.append((waits, runs))
+                if waits and runs:
+                    self._looks.append((sum(waits), sum(runs)))
                 await asyncio.sleep(LOOK_EVERY_S)
 
     def take(self) -> list[tuple[float, float]]:

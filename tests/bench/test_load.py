@@ -311,17 +311,38 @@ async def test_users_of_several_processes_type_what_those_of_one_do() -> None:
     with openai_server(OpenAiScript()) as server:
         engine = settings_for(server.server.url, BackendKind.OPENAI, fim_format="qwen")
         here = await _typed_at(_here(engine), users=3)
-        before = ServerWatch(Target(engine, None)).work()
-        with Processes(engine, 2) as crowd:
+        watch = ServerWatch([Target(engine, None)])
+        before = watch.work()
+        with Processes([engine], 2) as crowd:
             await crowd.ready()
-            watch = ServerWatch(Target(engine, None))
             found = await _typed_at(crowd, users=3)
             used_s = watch.work().generator_cpu_s
-        prompts = {str(body["prompt"]) for body in server.server.bodies}
+        users = _users(server)
     assert (found.users, found.keys, found.errors) == (3, here.keys, {})
     # Each has a folder of his own, whichever process he is of.
-    assert all(any(f"3-{user}/0/a.py" in prompt for prompt in prompts) for user in range(3))
+    assert users == {"3-0", "3-1", "3-2"}
     assert used_s > before.generator_cpu_s + 0.5, "two processes have loaded the code of a user"
+
+
+async def test_who_types_stays_with_one_of_several_servers() -> None:
+    with openai_server(OpenAiScript()) as one, openai_server(OpenAiScript()) as other:
+        engines = [
+            settings_for(each.server.url, BackendKind.OPENAI, fim_format="qwen")
+            for each in (one, other)
+        ]
+        with Processes(engines, 2) as crowd:
+            found = await _typed_at(crowd, users=4)
+        users = [_users(each) for each in (one, other)]
+    assert users == [{"4-0", "4-2"}, {"4-1", "4-3"}]
+    assert found.generations > 5
+    with pytest.raises(InputError, match="2 servers need as many --processes, not 1"):
+        Processes(engines, 1)
+
+
+def _users(server: OpenAiScript) -> set[str]:
+    """Return whose files a server was asked about."""
+    prompts = [str(body["prompt"]) for body in server.server.bodies]
+    return {prompt.removeprefix("<|file_sep|>").partition("/")[0] for prompt in prompts}
 
 
 def _here(engine: EngineSettings) -> Here:
