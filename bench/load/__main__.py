@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from bench.load.cpu_clock import CpuClockServer
 from bench.load.figures import SHARES, figures, fits
 from bench.load.processes import Processes
-from bench.load.rung import Here, Schedule, climb
+from bench.load.rung import Here, Schedule, climb, sendable
 from bench.load.search import carried, climb_ladder, search
 from bench.load.target import ServerWatch, Target, settings_for, started
 from bench.load.text import capacities_text, table
@@ -142,7 +142,8 @@ def _settings(arguments: argparse.Namespace, url: str) -> EngineSettings:
 def _traces(arguments: argparse.Namespace) -> list[Trace]:
     rng = random.Random(arguments.seed)
     count = TRACES_PER_USER * max(arguments.users)
-    return list(islice(traces_of_repository(arguments.repository, rng), count))
+    drawn = traces_of_repository(arguments.repository, rng)
+    return list(islice(sendable(drawn, FORMATS[arguments.fim_format]), count))
 
 
 def _numbers(text: str) -> list[int]:

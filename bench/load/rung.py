@@ -13,11 +13,12 @@ from bench.load.typist import Ask, Typed, Typist, sleep_until
 from fimble.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from bench.replay.traces import Trace
     from fimble.clock import Clock
     from fimble.engine import Engine
+    from fimble.fim import FimFormat
     from fimble.settings import EngineSettings
 
 _T = TypeVar("_T")
@@ -133,6 +134,19 @@ class Here:
     async def type(self, hands: Sequence[Hand], schedule: Schedule, begin_ms: float) -> list[Part]:
         """Let users type; see `Crowd`."""
         return [await type_hands(hands, self._server, schedule, begin_ms, clock=self._clock)]
+
+
+def sendable(traces: Iterable[Trace], fim_format: FimFormat) -> Iterator[Trace]:
+    """Yield the traces whose text a server that takes only text can be sent: no sentinels in it.
+
+    Others are errors of nobody's making, and would be waited for without end.
+    """
+    return (
+        trace
+        for trace in traces
+        if fim_format.sentinel_in(trace.before) is None
+        and fim_format.sentinel_in(trace.after) is None
+    )
 
 
 def dealt(traces: Sequence[Trace], users: int) -> list[Sequence[Trace]]:

@@ -15,7 +15,7 @@ from bench.load.figures import Figures, figures, fits
 from bench.load.meter import Ledger
 from bench.load.processes import Processes
 from bench.load.quantiles import Wait, keeps, quantile_ms
-from bench.load.rung import Crowd, Here, Rung, Schedule, Work, climb, dealt
+from bench.load.rung import Crowd, Here, Rung, Schedule, Work, climb, dealt, sendable
 from bench.load.search import Carried, carried, climb_ladder, search
 from bench.load.target import TOKEN_VARIABLE, ServerWatch, Target, settings_for
 from bench.load.text import capacities_text, table
@@ -268,6 +268,13 @@ def test_no_two_users_type_the_same() -> None:
         dealt(traces, 6)
     with pytest.raises(InputError, match="0 s"):
         Schedule(measured_s=0)
+
+
+def test_what_no_server_can_be_sent_is_not_typed() -> None:
+    plain = steadily(100.0)
+    spelling = plain._replace(before=f"MARK = {FIMBLE.suffix!r}\n")
+    written = plain._replace(after=f"MARK = {FIMBLE.end!r}\n")
+    assert list(sendable([spelling, plain, written], FIMBLE)) == [plain]
 
 
 def test_the_report_shows_every_number_of_users_and_every_limit() -> None:
