@@ -27,9 +27,11 @@ if TYPE_CHECKING:
     from training.tuning.encoding import Encoded, Encoder
     from training.tuning.record import Example
 
-_TOKENS_AT_ONCE = {"cpu": 16_384, "cuda": 131_072}
-_LOGITS_AT_ONCE = {"cpu": 64_000_000, "cuda": 256_000_000}
-"""Of one pass: a quarter of a gigabyte in float32, or one."""
+_TOKENS_AT_ONCE = 16_384
+_LOGITS_AT_ONCE = 64_000_000
+"""Of one pass: a quarter of a gigabyte in float32."""
+_CUDA_FACTOR = 4
+"""A GPU is fast with larger passes only."""
 _ENCODED_AT_ONCE = 1000
 
 
@@ -207,7 +209,7 @@ def _first(batch: Sequence[Case]) -> int:
 def _batches(cases: Sequence[Case], model: nn.Module) -> Iterator[list[int]]:
     """Yield the numbers of cases of similar length together; plain texts are judged whole."""
     vocab_size = int(getattr(model, "config").vocab_size)  # noqa: B009 - modules type attributes as tensors
-    device = next(model.parameters()).device.type
+    factor = _CUDA_FACTOR if next(model.parameters()).device.type == "cuda" else 1
     numbers: list[int] = []
     for number in sorted(
         range(len(cases)), key=lambda n: (cases[n].task == Task.PLAIN, len(cases[n].ids))
@@ -216,8 +218,8 @@ def _batches(cases: Sequence[Case], model: nn.Module) -> Iterator[list[int]]:
         num_rows, longest = len(together), len(cases[number].ids)
         num_judged = longest - _first([cases[n] for n in together]) + 1
         is_too_much = (
-            num_rows * longest > _TOKENS_AT_ONCE[device]
-            or num_rows * num_judged * vocab_size > _LOGITS_AT_ONCE[device]
+            num_rows * longest > _TOKENS_AT_ONCE * factor
+            or num_rows * num_judged * vocab_size > _LOGITS_AT_ONCE * factor
         )
         if numbers and is_too_much:
             yield numbers
