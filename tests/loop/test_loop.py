@@ -12,12 +12,13 @@ import sys
 import time
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.loop.house import held_out, write_projects
 from training.loop.recipe import read_recipe
-from training.loop.stages import stages
+from training.loop.stages import Stage, stages
 
 TOY = Path(__file__).with_name("toy.toml")
 ROOT = Path(__file__).resolve().parents[2]
@@ -80,14 +81,78 @@ def test_the_shipped_recipe_names_the_folder_of_its_sources() -> None:
     assert source["directory"] == str(ROOT / "training")
 
 
+def planned(tmp_path: Path, *decisions: str) -> dict[str, Stage]:
+    """Return the stages of a loop by name, given what its A/B tests will say."""
+    results = {
+        "gate": {"passed": False},
+        **{f"experiment-{n}": {"verdict": {"decision": d}} for n, d in enumerate(decisions, 1)},
+    }
+    turns = ("turns = 2", f"turns = {len(decisions)}")
+    recipe = read_recipe(write_recipe(tmp_path, turns))
+    found = stages(recipe, tmp_path, results.__getitem__, date(2026, 1, 5))
+    return {stage.name: stage for stage in found}
+
+
+def recipe_of(stage: Stage) -> dict[str, Any]:
+    assert stage.recipe is not None
+    return stage.recipe
+
+
+def arms_of(stage: Stage) -> list[str]:
+    assert stage.registration is not None
+    return [arm["name"] for arm in stage.registration[1]["arms"]]
+
+
 def test_code_is_recorded_only_where_a_turn_learns_from_it(tmp_path: Path) -> None:
-    results = {"gate": {"passed": False}}
-    found = list(
-        stages(read_recipe(write_recipe(tmp_path)), tmp_path, results.__getitem__, date(2026, 1, 5))
-    )
-    levels = [each.recipe["level"] for each in found if each.recipe and "level" in each.recipe]
-    assert levels == ["content", "content", "keys"]
-    assert sum(each.registration is not None for each in found) == 2
+    found = planned(tmp_path, "ship", "ship")
+    levels = {
+        name: stage.recipe["level"]
+        for name, stage in found.items()
+        if stage.recipe and "level" in stage.recipe
+    }
+    assert list(levels) == ["sessions-0", "sessions-1", "sessions-2", "sessions-last"]
+    assert list(levels.values()) == ["content", "content", "keys", "keys"]
+
+
+def test_a_turn_learns_from_all_sessions_so_far(tmp_path: Path) -> None:
+    found = planned(tmp_path, "ship", "undecided", "ship")
+    for turn in (1, 2, 3):
+        told = recipe_of(found[f"turn-{turn}"])
+        folders = [told["preferences"], *told["earlier_preferences"]]
+        assert folders == [str(tmp_path / f"pairs-{n}") for n in range(turn, 0, -1)]
+
+
+def test_a_model_must_beat_the_last_one_that_people_got(tmp_path: Path) -> None:
+    found = planned(tmp_path, "ship", "undecided", "ship")
+    assert arms_of(found["sessions-1"]) == ["start", "turn-1"]
+    assert arms_of(found["sessions-2"]) == ["turn-1", "turn-2"]
+    assert arms_of(found["sessions-3"]) == ["turn-1", "turn-3"]
+    assert arms_of(found["sessions-last"]) == ["start", "turn-3"]
+    parents = {recipe_of(found[f"turn-{turn}"])["model"]["path"] for turn in (1, 2, 3)}
+    assert parents == {
+        str(tmp_path / "pretraining" / "model")
+    }  # the gate has refused the tuned one
+    assert recipe_of(found["sessions-3"])["model"] == str(tmp_path / "models" / "turn-1")
+    names = [stage.registration[1]["name"] for stage in found.values() if stage.registration]
+    assert len(set(names)) == 4  # a name is the key of the draw, so none is used twice
+    seeds = [recipe_of(found[f"sessions-{n}"])["seed"] for n in (0, 1, 2, 3, "last")]
+    assert len(set(seeds)) == 5
+
+
+@pytest.mark.parametrize(
+    ("decisions", "arms"),
+    [
+        ((), []),
+        (("undecided",), [["start", "turn-1"]]),
+        (("stop", "ship"), [["start", "turn-1"], ["start", "turn-2"]]),
+        (("ship", "stop"), [["start", "turn-1"], ["turn-1", "turn-2"], ["start", "turn-2"]]),
+    ],
+)
+def test_the_last_model_is_compared_with_the_first_one_once(
+    tmp_path: Path, decisions: tuple[str, ...], arms: list[list[str]]
+) -> None:
+    found = planned(tmp_path, *decisions)
+    assert [arms_of(stage) for stage in found.values() if stage.registration] == arms
 
 
 @pytest.mark.slow
@@ -135,15 +200,20 @@ def test_learning_from_people_raises_acceptance_beyond_chance_though_the_loop_is
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert [stage["name"] for stage in found["stages"]] == stage_names(out)
-    assert len(set(stage_names(out))) == len(stage_names(out)) == 21
+    first, second = found["turns"]
+    # Where turn 2 was compared with turn 1, a last test compares it with the first model.
+    assert [first["before"], second["before"]] in (["start", "turn-1"], ["start", "start"])
+    assert (found["last"] is not None) == (second["before"] == "turn-1")
+    num_stages = 23 if found["last"] else 21
+    assert len(set(stage_names(out))) == len(stage_names(out)) == num_stages
     assert "The loop of" in (out / "report.html").read_text(encoding="utf-8")
-    assert len(found["turns"]) == 2
-    for turn in found["turns"]:
-        assert turn["num_examples"] > 10
-        assert [test["metric"] for test in turn["tests"]] == ["acceptance_rate"]
-        assert all(test["low"] < test["effect"] < test["high"] for test in turn["tests"])
-        assert all(test["effect"] > 0 for test in turn["tests"])
-    assert "ship" in {turn["verdict"] for turn in found["turns"]}
+    assert 10 < first["num_examples"] < second["num_examples"]
+    for trial in filter(None, (first, second, found["last"])):
+        assert [test["metric"] for test in trial["tests"]] == ["acceptance_rate"]
+        assert all(test["low"] < test["effect"] < test["high"] for test in trial["tests"])
+    both_turns = found["last"] or second
+    assert both_turns["verdict"] == "ship"
+    assert found["released"] == ("turn-2" if second["verdict"] == "ship" else second["before"])
 
 
 def killed_after(seconds: float, recipe: Path, out: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fimble.pages.page import render
+from training.loop.stages import last_released
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -25,7 +26,7 @@ def summary(
     """
     stages = [{"name": s["name"], "seconds": s["seconds"]} for s in record["stages"]]
     names = {stage["name"] for stage in stages}
-    num_turns = sum(name.startswith("experiment-") for name in names)
+    num_turns = sum(name.startswith("pairs-") for name in names)
     gate = result("gate")
     return {
         "name": record["name"],
@@ -45,6 +46,8 @@ def summary(
         },
         "sessions": [_sessions(result(f"sessions-{turn}")) for turn in range(num_turns + 1)],
         "turns": [_turn(turn, result) for turn in range(1, num_turns + 1)],
+        "released": last_released(result, before=num_turns + 1),
+        "last": _trial(result("experiment-last")) if "experiment-last" in names else None,
     }
 
 
@@ -70,13 +73,21 @@ def _sessions(counts: Mapping[str, Any]) -> dict[str, Any]:
 
 def _turn(turn: int, result: Callable[[str], Mapping[str, Any]]) -> dict[str, Any]:
     """Return what was learnt in a turn, and what the A/B test says to it."""
-    learning, analysis = result(f"turn-{turn}"), result(f"experiment-{turn}")
-    tests = {each["metric"]: each for each in [*analysis["explored"], *analysis["main"]]}
-    main = [each["metric"] for each in analysis["main"]]
+    learning = result(f"turn-{turn}")
     return {
         "num_examples": learning["num_examples"],
         "kept_step": learning["kept_step"],
         "stopped_because": learning["stopped_because"],
+        "before": last_released(result, before=turn),
+        **_trial(result(f"experiment-{turn}")),
+    }
+
+
+def _trial(analysis: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the main metric and the acceptance of an A/B test, and its verdict."""
+    tests = {each["metric"]: each for each in [*analysis["explored"], *analysis["main"]]}
+    main = [each["metric"] for each in analysis["main"]]
+    return {
         "verdict": analysis["verdict"]["decision"],
         "needed": analysis["verdict"]["needed"],
         "tests": [tests[name] for name in dict.fromkeys([*main, ACCEPTANCE]) if name in tests],

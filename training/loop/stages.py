@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     """Returns what a finished stage printed."""
 
 
+START = "start"
+"""The model that people have first; later ones are `turn-1` and so on."""
+
+
 class Stage(NamedTuple):
     """One command."""
 
@@ -51,11 +55,25 @@ def stages(recipe: LoopRecipe, out: Path, results: Results, today: date) -> Iter
     released = "dpo" if results("gate")["passed"] else "pretraining"
     yield _export(out, out / released / "model", "start")
     yield _evaluation(recipe, out)
-    yield _sessions(recipe, out, turn=0)
-    parent = out / released / "model"
+    yield _sessions(recipe, out, "0", model=START, seed=0)
     for turn in range(1, recipe.turns + 1):
-        yield from _turn(recipe, out, turn, parent=parent, today=today)
-        parent = out / f"turn-{turn}" / "model"
+        yield from _turn(recipe, out, turn, results, first=out / released / "model", today=today)
+    if recipe.turns and last_released(results, before=recipe.turns) != START:
+        arms = (START, f"turn-{recipe.turns}")
+        yield from _trial(recipe, out, "last", arms, seed=recipe.turns + 1, today=today)
+
+
+def last_released(results: Results, *, before: int) -> str:
+    """Return the name of the model that people have before a turn.
+
+    Args:
+        results: What finished stages said, those of all earlier turns among them.
+        before: Number of the turn.
+    """
+    for turn in range(before - 1, 0, -1):
+        if results(f"experiment-{turn}")["verdict"]["decision"] == "ship":
+            return f"turn-{turn}"
+    return START
 
 
 def _model_stages(recipe: LoopRecipe, out: Path) -> Iterator[Stage]:
@@ -82,32 +100,60 @@ def _model_stages(recipe: LoopRecipe, out: Path) -> Iterator[Stage]:
 
 
 def _turn(
-    recipe: LoopRecipe, out: Path, turn: int, *, parent: Path, today: date
+    recipe: LoopRecipe,
+    out: Path,
+    turn: int,
+    results: Results,
+    *,
+    first: Path,
+    today: date,
 ) -> Iterator[Stage]:
-    """Yield one turn: from what people took, to whether they take more of the next model's."""
-    name, before = f"turn-{turn}", out / f"sessions-{turn - 1}"
-    pairs = out / f"pairs-{turn}"
+    """Yield one turn: from what people took, to whether they take more of the next model's.
+
+    Args:
+        recipe: Of the loop.
+        out: Folder of the loop.
+        turn: From 1 on.
+        results: What finished stages said.
+        first: Hugging Face folder of the first model. Each turn begins with that, and so is held to
+            limits against it: what earlier turns have learnt, their pairs say again.
+        today: First day of its experiment.
+    """
+    name = f"turn-{turn}"
     yield Stage(
         f"pairs-{turn}",
-        ("telemetry", "pairs", "--out", str(pairs), *_options(recipe.tables["pairs"])),
-        environment={"FIMBLE_DATA_DIR": str(before / "data")},
+        (
+            *("telemetry", "pairs", "--out", str(out / f"pairs-{turn}")),
+            *_options(recipe.tables["pairs"]),
+        ),
+        environment={"FIMBLE_DATA_DIR": str(out / f"sessions-{turn - 1}" / "data")},
     )
     learning = {
         **recipe.tables["learning"],
         "name": f"{recipe.name}-{name}",
-        "preferences": str(pairs),
+        "preferences": str(out / f"pairs-{turn}"),
+        "earlier_preferences": [str(out / f"pairs-{each}") for each in range(turn - 1, 0, -1)],
         "data": str(out / "instructions"),
-        "model": {"path": str(parent)},
+        "model": {"path": str(first)},
     }
     yield _stage(out, name, ("tune", "prefer"), learning)
     yield _export(out, out / name / "model", name)
-    registration = out / f"experiments-{turn}" / f"{name}.toml"
-    trial = _registration(recipe, out, turn, today)
-    yield _sessions(recipe, out, turn=turn)._replace(registration=(registration, trial))
+    arms = (last_released(results, before=turn), name)
+    yield from _trial(recipe, out, str(turn), arms, seed=turn, today=today)
+
+
+def _trial(
+    recipe: LoopRecipe, out: Path, name: str, arms: tuple[str, str], *, seed: int, today: date
+) -> Iterator[Stage]:
+    """Yield sessions in which people have one of two models, and what the A/B test says."""
+    path = out / f"experiments-{name}" / f"{arms[1]}.toml"
+    trial = _registration(recipe, out, name, arms, today)
+    sessions = _sessions(recipe, out, name, model=arms[0], seed=seed, experiments=path.parent)
+    yield sessions._replace(registration=(path, trial))
     yield Stage(
-        f"experiment-{turn}",
-        ("telemetry", "experiment", "analyse", str(registration)),
-        environment={"FIMBLE_DATA_DIR": str(out / f"sessions-{turn}" / "data")},
+        f"experiment-{name}",
+        ("telemetry", "experiment", "analyse", str(path)),
+        environment={"FIMBLE_DATA_DIR": str(out / f"sessions-{name}" / "data")},
     )
 
 
@@ -140,36 +186,42 @@ def _evaluation(recipe: LoopRecipe, out: Path) -> Stage:
     return Stage("evaluation", (*command, *places, *_options(recipe.tables["evaluation"])))
 
 
-def _sessions(recipe: LoopRecipe, out: Path, *, turn: int) -> Stage:
+def _sessions(
+    recipe: LoopRecipe,
+    out: Path,
+    name: str,
+    *,
+    model: str,
+    seed: int,
+    experiments: Path | None = None,
+) -> Stage:
     table = {
         **recipe.tables["sessions"],
         "corpus": str(out / "corpus"),
-        "model": str(out / "models" / "start"),
-        "seed": turn,
+        "model": str(out / "models" / model),
+        "seed": seed,
         # Code is recorded where the next turn learns from it, and nowhere else.
-        "level": "content" if turn < recipe.turns else "keys",
+        "level": "content" if seed < recipe.turns else "keys",
     }
-    if turn:
-        table["experiments"] = str(out / f"experiments-{turn}")
-    return _stage(out, f"sessions-{turn}", ("eval", "sessions"), table)
+    if experiments is not None:
+        table["experiments"] = str(experiments)
+    return _stage(out, f"sessions-{name}", ("eval", "sessions"), table)
 
 
-def _registration(recipe: LoopRecipe, out: Path, turn: int, today: date) -> dict[str, Any]:
-    """Return the A/B test of a turn: the model that people had first, against the new one."""
-    half = {"weight": 0.5}
+def _registration(
+    recipe: LoopRecipe, out: Path, name: str, arms: tuple[str, str], today: date
+) -> dict[str, Any]:
+    """Return an A/B test: the model that people have, against another one."""
     return {
         "unit": "request",
         "main_metric": "taken_per_opportunity",
         "minimal_effect": 0.02,
         "before_days": 0,
         **recipe.tables["experiment"],
-        "name": f"{recipe.name}-turn-{turn}",
+        "name": f"{recipe.name}-turn-{name}",
         "start": today,
         "stop": today + timedelta(days=2),
-        "arms": [
-            {"name": "start", "model": str(out / "models" / "start"), **half},
-            {"name": f"turn-{turn}", "model": str(out / "models" / f"turn-{turn}"), **half},
-        ],
+        "arms": [{"name": arm, "model": str(out / "models" / arm), "weight": 0.5} for arm in arms],
     }
 
 
