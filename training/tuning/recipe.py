@@ -181,6 +181,8 @@ class SftRecipe:
     seed: int = 0
     replay_share: float = 0.15
     """Share of the training examples that are drawn as in pretraining, 0..1."""
+    replay_whole: bool = True
+    """Learn all text around a replayed middle, too; a plain text is always learnt whole."""
     held_out_cases: int = 200
     """Held-out examples of each task to measure on, before and after."""
     adapter: AdapterConfig = field(default_factory=AdapterConfig)

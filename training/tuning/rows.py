@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from training.examples.pack import pack
-from training.tuning.record import REPLAY
+from training.tuning.record import REPLAY, Task
 from training.tuning.scores import padded
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def mixture(
     encoder: Encoder,
     *,
     replay_share: float,
+    replay_whole: bool = True,
     max_tokens: int,
     seed: int,
 ) -> Mixture:
@@ -47,6 +48,7 @@ def mixture(
         examples: Of training.
         encoder: Of the model.
         replay_share: Of all examples, 0 up to 1; 1 leaves out the tasks.
+        replay_whole: Whether all text around a replayed middle is learnt, too.
         max_tokens: Longer examples are left out, and counted.
         seed: Decides which replayed ones.
     """
@@ -58,6 +60,12 @@ def mixture(
     order = np.random.default_rng(seed).permutation(len(replayed))
     chosen = [*tasks, *(replayed[n] for n in sorted(order[:wanted].tolist()))]
     encoded = encoder.examples(chosen)
+    if not replay_whole:
+        is_fim = [example.task is Task.FIM for example in chosen]
+        encoded = [
+            each._replace(loss_start=max(1, each.start)) if fim else each
+            for each, fim in zip(encoded, is_fim, strict=True)
+        ]
     fitting = [len(each.ids) <= max_tokens for each in encoded]
     return Mixture(
         [each for each, fits in zip(encoded, fitting, strict=True) if fits],

@@ -65,6 +65,7 @@ def tune(recipe: SftRecipe, out: Path) -> Path:
         read_examples(examples_path(recipe.data, Split.TRAIN)),
         parent.encoder,
         replay_share=recipe.replay_share,
+        replay_whole=recipe.replay_whole,
         max_tokens=recipe.model.max_tokens,
         seed=recipe.seed,
     )

@@ -208,6 +208,22 @@ def test_replay_makes_up_its_share_and_long_examples_are_counted(
     assert mixture(examples, encoder, replay_share=0.1, max_tokens=64, seed=0).num_too_long == 50
 
 
+def test_of_replayed_middles_the_middle_alone_can_be_learnt(
+    tiny_data: Path, tiny_model: Path
+) -> None:
+    examples = read_examples(examples_path(tiny_data, Split.TRAIN))
+    encoder = Encoder(tiny_model, "fimble")
+    wanted = {"replay_share": 1.0, "max_tokens": 512, "seed": 0}
+    whole = mixture(examples, encoder, **wanted).encoded
+    middles = mixture(examples, encoder, replay_whole=False, **wanted).encoded
+    assert [each.ids for each in middles] == [each.ids for each in whole]
+    assert {each.loss_start for each in whole} == {1}
+    is_fim = [each.ids[-1] == encoder.end_id for each in whole]  # plain texts have no end token
+    assert 0 < sum(is_fim) < len(is_fim)
+    for fim, each in zip(is_fim, middles, strict=True):
+        assert each.loss_start == (each.start if fim else 1)
+
+
 def test_the_command_names_what_is_wrong(
     tmp_path: Path, tiny_data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
