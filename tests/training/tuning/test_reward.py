@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 import random
 import shutil
-from typing import TYPE_CHECKING, Any
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -21,9 +25,6 @@ from training.tuning.recipe import PreferenceRecipe
 from training.tuning.rows import IGNORED
 from training.tuning.scores import padded
 from training.tuning.verdicts import Verdicts
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),
@@ -74,7 +75,7 @@ def places(tmp_path_factory: pytest.TempPathFactory, project: Path) -> Path:
     recipe = folder / "feedback.toml"
     recipe.write_text(
         f'source = "{project}"\nmodel = "canonical"\nsamples = 1\nplaces = 8\nheld_out = 0.3\n'
-        "seed = 6\n"
+        "seed = 7\n"
     )
     assert main(["eval", "feedback", str(recipe), "--out", str(folder / "out")]) == 0
     return folder / "out"
@@ -102,7 +103,7 @@ def doubtful_model(
     model = AutoModelForCausalLM.from_pretrained(folder)
     optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3)
     order = random.Random(0)
-    for _ in range(250):
+    for _ in range(400):
         batch = order.sample(range(len(rows)), 10)
         ids = padded([rows[n] for n in batch], encoder.pad_id)
         loss = model(input_ids=ids, labels=padded([labels[n] for n in batch], IGNORED)).loss
@@ -114,7 +115,7 @@ def doubtful_model(
 
 
 def recipe_of(data: Path, model: Path, places: Path, **settings: Any) -> PreferenceRecipe:  # noqa: ANN401
-    learning = {"lr": 2e-3, "rows": 32, "micro_rows": 32, "log_every_steps": 1, "max_steps": 14}
+    learning = {"lr": 2e-3, "rows": 32, "micro_rows": 32, "log_every_steps": 1, "max_steps": 24}
     table = {
         "name": "tiny",
         "objective": "grpo",
@@ -148,7 +149,7 @@ def logged(out: Path, key: str) -> list[float]:
 
 @pytest.mark.slow
 @pytest.mark.e2e
-@pytest.mark.parametrize(("method", "lr"), [("full", 2e-3), ("lora", 1e-2)])
+@pytest.mark.parametrize(("method", "lr"), [("full", 2e-3), ("lora", 4e-3)])
 def test_what_passes_the_tests_becomes_likely(
     method: str, lr: float, tiny_data: Path, doubtful_model: Path, places: Path, tmp_path: Path
 ) -> None:
@@ -156,8 +157,11 @@ def test_what_passes_the_tests_becomes_likely(
     out = tmp_path / "out"
     prefer(recipe, out)
     record, rewards = record_of(out), logged(out, "reward")
-    assert len(rewards) == record["num_steps"] == record["kept_step"] == 14
-    assert sum(rewards[-3:]) / 3 > sum(rewards[:3]) / 3 + 0.3
+    assert len(rewards) == record["num_steps"] == record["kept_step"] == 24
+    # Three steps take every place once.
+    first, last = sum(rewards[:3]) / 3, sum(rewards[-3:]) / 3
+    assert first < 0.6
+    assert last > first + 0.25
     # Held-out places were asked about before and after, by the same tests.
     assert record["before"]["tests_passed"] < record["after"]["tests_passed"]
     assert record["readings"][-1]["kl"] > 0
@@ -167,19 +171,24 @@ def test_what_passes_the_tests_becomes_likely(
     truths = {place.place_id: place.truth for side in Split for place in read_places(places, side)}
     assert {each["passes"] for each in verdicts} == {True, False}
     assert all(each["passes"] for each in verdicts if each["text"] == truths[each["place_id"]])
-    if method == "full":
-        begins_anew_without_asking_again(recipe, out)
 
 
-def begins_anew_without_asking_again(recipe: PreferenceRecipe, out: Path) -> None:
-    """A run that was killed writes the same texts once more: the tests are not run for them."""
+@pytest.mark.slow
+def test_a_run_that_was_killed_begins_anew_and_asks_about_nothing_again(
+    tiny_data: Path, doubtful_model: Path, places: Path, tmp_path: Path
+) -> None:
+    recipe = recipe_of(tiny_data, doubtful_model, places, learning={"max_steps": 2})
+    out = tmp_path / "out"
+    prefer(recipe, out)
+    before = record_of(out)
     weights = (out / "model" / "model.safetensors").read_bytes()
-    (out / "tuning.json").write_text(json.dumps({"recipe_sha256": record_of(out)["recipe_sha256"]}))
+    (out / "tuning.json").write_text(json.dumps({"recipe_sha256": before["recipe_sha256"]}))
     with (out / "verdicts.jsonl").open("a") as file:
         file.write('{"place_id": "torn')
     prefer(recipe, out)
     record = record_of(out)
-    assert record["num_judged"] > record["num_run"] == 0
+    assert record["num_judged"] == before["num_judged"] > before["num_run"] > 0
+    assert record["num_run"] == 0
     assert (out / "model" / "model.safetensors").read_bytes() == weights
 
 
@@ -197,6 +206,41 @@ def test_a_place_takes_any_text_that_passes_and_unknown_places_none(
         assert (verdicts.num_asked, verdicts.num_run) == (6, 5)
         with pytest.raises(InputError, match="there is no place 'nowhere' that the tests see"):
             verdicts.passes([("nowhere", "1")])
+
+
+@pytest.mark.slow
+def test_who_judges_ends_with_who_asks(places: Path, tmp_path: Path) -> None:
+    """A learner that is killed leaves no process behind."""
+    code = (
+        "import sys, time; from pathlib import Path\n"
+        "from training.tuning.verdicts import Verdicts\n"
+        "Verdicts(Path(sys.argv[1]), Path(sys.argv[2])); print('ready', flush=True)\n"
+        "time.sleep(60)"
+    )
+    command = [sys.executable, "-c", code, str(places), str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as learner:
+        assert learner.stdout
+        said = learner.stdout.readline()
+        started = processes_of(places)
+        learner.kill()
+    assert (said, len(started)) == ("ready\n", 1)
+    deadline = time.monotonic() + 20
+    while processes_of(places) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert processes_of(places) == []
+
+
+def processes_of(places: Path) -> list[str]:
+    """Return the processes that judge in a folder of feedback, by number."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (folder / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue  # it has ended
+        if b"judge" in words and str(places).encode() in words:
+            found.append(folder.name)
+    return found
 
 
 @pytest.mark.parametrize(
