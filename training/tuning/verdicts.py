@@ -109,7 +109,7 @@ class Verdicts:
             return json.loads(line)
         code = self._process.wait()
         said = self._log.read_text(encoding="utf-8", errors="replace").strip()
-        message = (said or "it said nothing").removeprefix("fimble: ")
+        message = said.rpartition("fimble: ")[2] or "it said nothing"
         if code == 2:
             raise InputError(message)
         last = message.splitlines()[-1]
