@@ -46,7 +46,7 @@ class Verdicts:
         self.num_asked = 0
         """Texts that were asked about."""
         self.num_run = 0
-        """Of them, those that the tests had to be run for."""
+        """Of them, those that were asked about for the first time."""
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "fimble", "eval", "judge", str(folder)],
