@@ -5,6 +5,7 @@ Shapes: B = rows, T = tokens of a row.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -15,13 +16,15 @@ from training.tuning.record import REPLAY, Task
 from training.tuning.scores import padded
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from training.tuning.encoding import Encoded, Encoder
+    from training.tuning.recipe import SftRecipe
     from training.tuning.record import Example
 
 IGNORED = -100
 """Label of a token that is not learnt; transformers' own."""
+_ENCODED_AT_ONCE = 1000
 
 
 class Mixture(NamedTuple):
@@ -37,42 +40,61 @@ def mixture(
     examples: Sequence[Example],
     encoder: Encoder,
     *,
-    replay_share: float,
-    replay_whole: bool = True,
-    max_tokens: int,
-    seed: int,
+    recipe: SftRecipe,
 ) -> Mixture:
     """Return all examples of tasks, and as many replayed ones as make up their share.
+
+    Where the recipe limits the steps, no more of them are drawn than fill their rows.
 
     Args:
         examples: Of training.
         encoder: Of the model.
-        replay_share: Of all examples, 0 up to 1; 1 leaves out the tasks.
-        replay_whole: Whether all text around a replayed middle is learnt, too.
-        max_tokens: Longer examples are left out, and counted.
-        seed: Decides which replayed ones.
+        recipe: Says which, and how many; its seed decides which replayed ones.
     """
+    chosen = _chosen(examples, recipe)
+    learning, max_tokens = recipe.learning, recipe.model.max_tokens
+    room = learning.max_steps * learning.rows * max_tokens or math.inf
+    if math.isfinite(room):
+        order = np.random.default_rng(recipe.seed).permutation(len(chosen))
+        chosen = [chosen[n] for n in order.tolist()]
+    found: list[Encoded] = []
+    counts = {True: 0, False: 0}
+    num_too_long = 0
+    for example, encoded in _encoded(chosen, encoder):
+        if room <= 0:
+            break
+        if len(encoded.ids) > max_tokens:
+            num_too_long += 1
+            continue
+        room -= len(encoded.ids)
+        counts[example.task in REPLAY] += 1
+        found.append(_learnt(example, encoded, recipe))
+    return Mixture(found, counts[False], counts[True], num_too_long)
+
+
+def _chosen(examples: Sequence[Example], recipe: SftRecipe) -> list[Example]:
+    share = recipe.replay_share
     replayed = [each for each in examples if each.task in REPLAY]
-    tasks = [each for each in examples if each.task not in REPLAY] if replay_share < 1 else []
+    tasks = [each for each in examples if each.task not in REPLAY] if share < 1 else []
     wanted = len(replayed)
-    if replay_share < 1:
-        wanted = min(wanted, round(len(tasks) * replay_share / (1 - replay_share)))
-    order = np.random.default_rng(seed).permutation(len(replayed))
-    chosen = [*tasks, *(replayed[n] for n in sorted(order[:wanted].tolist()))]
-    encoded = encoder.examples(chosen)
-    if not replay_whole:
-        is_fim = [example.task is Task.FIM for example in chosen]
-        encoded = [
-            each._replace(loss_start=max(1, each.start)) if fim else each
-            for each, fim in zip(encoded, is_fim, strict=True)
-        ]
-    fitting = [len(each.ids) <= max_tokens for each in encoded]
-    return Mixture(
-        [each for each, fits in zip(encoded, fitting, strict=True) if fits],
-        num_tasks=sum(fitting[: len(tasks)]),
-        num_replayed=sum(fitting[len(tasks) :]),
-        num_too_long=len(fitting) - sum(fitting),
-    )
+    if share < 1:
+        wanted = min(wanted, round(len(tasks) * share / (1 - share)))
+    order = np.random.default_rng(recipe.seed).permutation(len(replayed))
+    return [*tasks, *(replayed[n] for n in sorted(order[:wanted].tolist()))]
+
+
+def _encoded(examples: Sequence[Example], encoder: Encoder) -> Iterator[tuple[Example, Encoded]]:
+    """Yield examples with their tokens, no more of them than are asked for, but for a batch."""
+    for start in range(0, len(examples), _ENCODED_AT_ONCE):
+        batch = examples[start : start + _ENCODED_AT_ONCE]
+        yield from zip(batch, encoder.examples(batch), strict=True)
+
+
+def _learnt(example: Example, encoded: Encoded, recipe: SftRecipe) -> Encoded:
+    """Return an example with what is learnt of it."""
+    if example.task is Task.FIM and not recipe.replay_whole:
+        return encoded._replace(loss_start=max(1, encoded.start))
+    return encoded
 
 
 def packed_rows(encoded: Sequence[Encoded], max_tokens: int) -> list[dict[str, list[int]]]:

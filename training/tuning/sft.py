@@ -64,10 +64,7 @@ def tune(recipe: SftRecipe, out: Path) -> Path:
     seen = mixture(
         read_examples(examples_path(recipe.data, Split.TRAIN)),
         parent.encoder,
-        replay_share=recipe.replay_share,
-        replay_whole=recipe.replay_whole,
-        max_tokens=recipe.model.max_tokens,
-        seed=recipe.seed,
+        recipe=recipe,
     )
     if not seen.encoded:
         raise ConfigError(f"no example of {recipe.data} fits model.max_tokens")

@@ -202,10 +202,29 @@ def test_replay_makes_up_its_share_and_long_examples_are_counted(
 ) -> None:
     examples = read_examples(examples_path(tiny_data, Split.TRAIN))
     encoder = Encoder(tiny_model, "fimble")
-    seen = mixture(examples, encoder, replay_share=0.1, max_tokens=512, seed=0)
+    recipe = recipe_of(tiny_data, tiny_model, replay_share=0.1)
+    seen = mixture(examples, encoder, recipe=recipe)
     assert (seen.num_tasks, seen.num_replayed, seen.num_too_long) == (45, 5, 0)
-    assert mixture(examples, encoder, replay_share=1.0, max_tokens=512, seed=0).num_tasks == 0
-    assert mixture(examples, encoder, replay_share=0.1, max_tokens=64, seed=0).num_too_long == 50
+    assert mixture(examples, encoder, recipe=replace(recipe, replay_share=1.0)).num_tasks == 0
+    short = replace(recipe, model=replace(recipe.model, max_tokens=64))
+    assert mixture(examples, encoder, recipe=short).num_too_long == 50
+
+
+def test_no_more_is_drawn_than_the_steps_have_room_for(tiny_data: Path, tiny_model: Path) -> None:
+    examples = read_examples(examples_path(tiny_data, Split.TRAIN))
+    encoder = Encoder(tiny_model, "fimble")
+    drawn = {
+        steps: mixture(
+            examples,
+            encoder,
+            recipe=recipe_of(tiny_data, tiny_model, learning={"max_steps": steps}),
+        )
+        for steps in (0, 1, 1000)
+    }
+    num_tokens = {n: sum(len(each.ids) for each in of.encoded) for n, of in drawn.items()}
+    assert 4 * 512 <= num_tokens[1] < 5 * 512 < num_tokens[0]
+    assert drawn[1].num_tasks + drawn[1].num_replayed == len(drawn[1].encoded)
+    assert sorted(drawn[1000].encoded) == sorted(drawn[0].encoded)
 
 
 def test_of_replayed_middles_the_middle_alone_can_be_learnt(
@@ -213,9 +232,9 @@ def test_of_replayed_middles_the_middle_alone_can_be_learnt(
 ) -> None:
     examples = read_examples(examples_path(tiny_data, Split.TRAIN))
     encoder = Encoder(tiny_model, "fimble")
-    wanted = {"replay_share": 1.0, "max_tokens": 512, "seed": 0}
-    whole = mixture(examples, encoder, **wanted).encoded
-    middles = mixture(examples, encoder, replay_whole=False, **wanted).encoded
+    recipe = recipe_of(tiny_data, tiny_model, replay_share=1.0)
+    whole = mixture(examples, encoder, recipe=recipe).encoded
+    middles = mixture(examples, encoder, recipe=replace(recipe, replay_whole=False)).encoded
     assert [each.ids for each in middles] == [each.ids for each in whole]
     assert {each.loss_start for each in whole} == {1}
     is_fim = [each.ids[-1] == encoder.end_id for each in whole]  # plain texts have no end token
