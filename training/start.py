@@ -4,8 +4,8 @@ A stable phase today, another tomorrow, a decay on the best data the day after: 
 own, in a folder of its own, and reads on where the one before ended, so that no document comes
 again before all have come.
 
-A released model does as well, ours or a Hugging Face folder: its weights, as they are there. It does
-not say what it has read, so give the new run another seed than the model's own run had.
+A released model does as well, ours or a Hugging Face folder: its weights, as they are there. It
+does not say what it has read, so give the new run another seed than the model's own run had.
 """
 
 from __future__ import annotations

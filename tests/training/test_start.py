@@ -163,7 +163,8 @@ def test_a_run_begins_with_a_released_model(runs: Runs, tmp_path: Path) -> None:
         parent = read_record(out).parent
         assert parent is not None
         assert (parent.name, parent.step) == (folder.name, 0)
-        assert runs.run(name, steps=1, corpus=other, run=str(folder)) == out  # a finished run is left alone
+        # A finished run is left alone.
+        assert runs.run(name, steps=1, corpus=other, run=str(folder)) == out
     assert manifest.name == "released"
 
 
