@@ -24,7 +24,7 @@ from training.export.engine_model import read_origin, write_engine_model
 from training.export.weights import load_weights
 from training.run_record import CARD_NAME
 from training.tuning.data import SPLITS, build_data, examples_path
-from training.tuning.gate import DECISION_NAME, decide, note
+from training.tuning.gate import DECISION_NAME, Check, decide, note
 from training.tuning.mining import rank
 from training.tuning.parent import find_parent
 from training.tuning.recipe import DataRecipe, SftRecipe
@@ -34,10 +34,13 @@ from training.tuning.sft import tune
 from training.tuning.trainer import measured
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
+    from training.tuning.gate import Decision
     from training.tuning.parent import ParentModel
     from training.tuning.recipe import CompanyRecipe
+    from training.tuning.scores import CaseScore
 
 _ALL = 1_000_000
 """More examples than any repository gives: nothing is left out for balance."""
@@ -116,28 +119,43 @@ def split_files(corpus: Path, out: Path, recipe: CompanyRecipe) -> dict[Split, i
 
 def _compare(recipe: CompanyRecipe, parent: ParentModel, tuned: Path, out: Path) -> dict[str, Any]:
     """Return what held-out files say of both models, and what other code says."""
-    record: dict[str, Any] = {}
-    folders = {"own": out / "data", "general": recipe.general_data}
-    for name, folder in folders.items():
-        if folder is None:
-            continue
-        cases = held_out_cases(
-            read_examples(examples_path(folder, Split.HELD_OUT)),
-            parent.encoder,
-            per_task=recipe.held_out_cases,
-            max_tokens=recipe.model.max_tokens,
-            by_file=name == "own",
-        )
-        first = measured(parent.folder, cases, parent.encoder)
-        second = measured(tuned, cases, parent.encoder)
-        if name == "own":
-            decision = decide(first, second, recipe.gate)
-            note(tuned, decision)
-            record |= decision.to_json()
-            record |= {"before": summary(first), "after": summary(second)}
-        else:
-            record |= {"general_before": summary(first), "general_after": summary(second)}
-    return record
+    first, second = _both(recipe, parent, tuned, out / "data")
+    decision = decide(first, second, recipe.gate)
+    record: dict[str, Any] = {"before": summary(first), "after": summary(second)}
+    if recipe.general_data is not None:
+        before, after = map(summary, _both(recipe, parent, tuned, recipe.general_data))
+        record |= {"general_before": before, "general_after": after}
+        decision = _with_general(decision, before, after, recipe.max_general_rise)
+    note(tuned, decision)
+    return decision.to_json() | record
+
+
+def _both(
+    recipe: CompanyRecipe, parent: ParentModel, tuned: Path, data: Path
+) -> tuple[list[CaseScore], list[CaseScore]]:
+    """Return the scores of parent and tuned model on the held-out side of some data."""
+    cases = held_out_cases(
+        read_examples(examples_path(data, Split.HELD_OUT)),
+        parent.encoder,
+        per_task=recipe.held_out_cases,
+        max_tokens=recipe.model.max_tokens,
+        by_file=data != recipe.general_data,
+    )
+    encoder = parent.encoder
+    return measured(parent.folder, cases, encoder), measured(tuned, cases, encoder)
+
+
+def _with_general(
+    decision: Decision, before: Mapping[str, float], after: Mapping[str, float], limit: float
+) -> Decision:
+    """Return a decision that also asks what other code costs; without plain text it cannot."""
+    if "bits_per_byte" not in before:
+        return decision
+    rise = after["bits_per_byte"] / before["bits_per_byte"] - 1
+    check = Check("general_bits_per_byte", rise <= limit, rise, limit)
+    return decision._replace(
+        passed=decision.passed and check.passed, checks=(*decision.checks, check)
+    )
 
 
 def _export(recipe: CompanyRecipe, tuned: Path, out: Path) -> str:

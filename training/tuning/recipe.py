@@ -379,6 +379,8 @@ class CompanyRecipe:
     """Share of the files that are never trained on, drawn by their paths, 0..1."""
     general_data: Path | None = None
     """Output folder of `fimble tune data` on other code, to see what is forgotten."""
+    max_general_rise: float = 0.1
+    """Share by which plain text of `general_data` may cost more bits per byte."""
     held_out_cases: int = 300
     replay_share: float = 0.5
     """Share of the examples that are drawn as in pretraining: they hold most of the code, 0..1."""
@@ -393,4 +395,4 @@ class CompanyRecipe:
 
     def __post_init__(self) -> None:
         check_shares(self, ("held_out_rate", "replay_share"))
-        check_positive(self, ("held_out_rate", "jobs", "held_out_cases"))
+        check_positive(self, ("held_out_rate", "jobs", "held_out_cases", "max_general_rise"))

@@ -158,11 +158,13 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_repository_gives_a_model_that_knows_it_better(
-    repository: Path, tiny_model: Path, tmp_path: Path
+    repository: Path, tiny_model: Path, tiny_data: Path, tmp_path: Path
 ) -> None:
     table = {
         "name": "ours",
         "repository": str(repository),
+        "general_data": str(tiny_data),
+        "max_general_rise": 1e-9,
         "model": {"path": str(tiny_model), "max_tokens": 512},
         "method": "lora",
         "jobs": 1,
@@ -178,6 +180,10 @@ def test_a_repository_gives_a_model_that_knows_it_better(
     assert record["after"]["bits_per_byte"] < record["before"]["bits_per_byte"]
     assert (tmp_path / "tuned" / "adapter" / "adapter_model.safetensors").is_file()
     assert record["passed"] == all(check["passed"] for check in record["checks"])
+    general = next(c for c in record["checks"] if c["name"] == "general_bits_per_byte")
+    before, after = record["general_before"], record["general_after"]
+    assert general["found"] == after["bits_per_byte"] / before["bits_per_byte"] - 1
+    assert general["passed"] == (after["bits_per_byte"] <= before["bits_per_byte"])
     manifest = load_manifest(tmp_path / "ours")
     assert manifest.scores["gate/passed"] == float(record["passed"])
     assert manifest.scores["gate/bits_high"] < 0
