@@ -55,7 +55,7 @@ def judge(folder: Path, questions: TextIO, answers: TextIO) -> None:
     places = {each.problem_id: each for each in problems_of(recipe) if each.problem_id in seen}
     sandbox = open_sandbox(recipe.sandbox or None)
     try:
-        tests = ProjectTests(recipe, sandbox)
+        tests = ProjectTests(recipe, sandbox, folder)
         if tests.sha256 != _table(folder / MANIFEST_NAME).get("project_sha256"):
             raise InputError(
                 f"{recipe.source} is not what {folder} was made of; run `fimble eval feedback` "

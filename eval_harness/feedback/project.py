@@ -28,14 +28,19 @@ _LAST_CHARS = 300
 class ProjectTests:
     """Says whether the tests pass; safe to use from several threads."""
 
-    def __init__(self, recipe: FeedbackRecipe, sandbox: Sandbox) -> None:
+    def __init__(self, recipe: FeedbackRecipe, sandbox: Sandbox, out: Path) -> None:
         """Read the project.
+
+        Args:
+            recipe: Names it.
+            sandbox: Where its tests run.
+            out: Folder of the run: no part of the project, though it may lie in it.
 
         Raises:
             InputError: There is no such folder, it is too large, or the command is not here.
         """
         self._sandbox = sandbox
-        self._files = _files_of(recipe.source.expanduser())
+        self._files = _files_of(recipe.source.expanduser(), out.resolve())
         self._argv, self._readable = _command(recipe.tests)
         self._limits = Limits(
             cpu_s=recipe.cpu_s,
@@ -90,7 +95,7 @@ def _is_success(done: Outcome) -> bool:
     return done.ended is Ended.EXITED and done.exit_code == 0
 
 
-def _files_of(source: Path) -> dict[str, bytes]:
+def _files_of(source: Path, out: Path) -> dict[str, bytes]:
     """Return all that the tests may need, by relative path.
 
     Raises:
@@ -103,6 +108,8 @@ def _files_of(source: Path) -> dict[str, bytes]:
     for path in sorted(source.rglob("*")):
         relative = path.relative_to(source)
         if _SKIPPED.intersection(relative.parts) or path.is_symlink() or not path.is_file():
+            continue
+        if path.resolve().is_relative_to(out):
             continue
         num_bytes += path.stat().st_size
         if num_bytes > MAX_PROJECT_BYTES:

@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 PLACES_NAME = "places.jsonl"
 MANIFEST_NAME = "manifest.json"
 RECIPE_NAME = "recipe.json"
+PROJECT_NAME = "project.json"
+"""What the project was: verdicts are of that alone."""
 _PROBE = "fimble_probe_that_nobody_defines()"
 
 
@@ -51,14 +53,15 @@ def run_feedback(recipe: FeedbackRecipe, out: Path) -> dict[str, Any]:
     """Ask, judge, write the examples, and return the manifest.
 
     Raises:
-        InputError: The project has no tests that pass, no hole, or `out` is of another recipe.
+        InputError: The project has no tests that pass, no hole, or `out` is of another recipe or
+            of the project as it was before.
         EngineError: The model does not answer.
     """
     problems = problems_of(recipe)
-    _claim(recipe, out)
     sandbox = open_sandbox(recipe.sandbox or None)
     try:
-        tests = ProjectTests(recipe, sandbox)
+        tests = ProjectTests(recipe, sandbox, out)
+        _claim(recipe, tests.sha256, out)
         tests.check()
         identity = asyncio.run(_judge_all(recipe, problems, tests, out))
     finally:
@@ -90,19 +93,23 @@ def problems_of(recipe: FeedbackRecipe) -> list[Problem]:
     return problems
 
 
-def _claim(recipe: FeedbackRecipe, out: Path) -> None:
-    """Make the folder of a recipe, or go on in it.
+def _claim(recipe: FeedbackRecipe, project_sha256: str, out: Path) -> None:
+    """Make the folder of a recipe and a project, or go on in it.
 
     Raises:
-        InputError: It belongs to another recipe.
+        InputError: It belongs to another recipe, or the project has changed since it was begun.
     """
-    path = out / RECIPE_NAME
+    path, project_path = out / RECIPE_NAME, out / PROJECT_NAME
     told = json.loads(json.dumps(dataclasses.asdict(recipe), default=str))
+    project = {"sha256": project_sha256}
     if path.exists() and json.loads(path.read_text(encoding="utf-8")) != told:
         raise InputError(f"{out} was made by another recipe; name another folder")
+    if project_path.exists() and json.loads(project_path.read_text(encoding="utf-8")) != project:
+        raise InputError(f"{recipe.source} has changed since {out} was begun; name another folder")
     if not path.exists():
         check_unused(out)
     write_json(path, told)
+    write_json(project_path, project)
 
 
 async def _judge_all(

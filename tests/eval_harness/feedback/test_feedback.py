@@ -198,3 +198,16 @@ def test_a_folder_of_another_recipe_is_left_alone(
     (tmp_path / "out" / "recipe.json").write_text("{}")
     assert feedback(recipe, tmp_path / "out") == 2
     assert "was made by another recipe" in capsys.readouterr().err
+
+
+def test_a_run_does_not_go_on_when_the_project_has_changed(
+    project: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # The folder of the run may lie in the project: what is written there changes nothing.
+    recipe, out = write_recipe(tmp_path, project, "http://127.0.0.1:9"), project / "out"
+    for _ in range(2):
+        assert feedback(recipe, out) != 0  # nobody answers at that address
+        assert "has changed" not in capsys.readouterr().err
+    (project / "prices.py").write_text(f"# Once more.\n{PRICES}", encoding="utf-8")
+    assert feedback(recipe, out) == 2
+    assert f"{project} has changed since {out} was begun" in capsys.readouterr().err
