@@ -64,7 +64,14 @@ class Found(NamedTuple):
 
 
 async def run(arguments: argparse.Namespace) -> Found:
-    """Climb the ladder, and search between its rungs."""
+    """Climb the ladder, and search between its rungs.
+
+    Raises:
+        InputError: Options do not go together.
+    """
+    num_pids, num_urls = len(arguments.pid), len(arguments.url or [])
+    if num_pids > num_urls:
+        raise InputError(f"{num_pids} --pid for {num_urls} --url; each is the process of one")
     async with AsyncExitStack() as stack:
         measure = await (_measured_here if arguments.cpu_clock else _measured)(arguments, stack)
         wanted = {
