@@ -20,7 +20,8 @@ demo: $(VENV)/.analyst  ## ghost text from the shipped model, in real editor ses
 test: $(VENV)/.dev $(NPM)/.ready  ## every test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-docs: reference site  ## the documentation as a site: build/site/index.html
+docs: reference  ## the documentation as a site: build/site/index.html
+	$(MAKE) site  # once the reference is written, under -j too
 
 # Of the documents as they stand; a link that leads nowhere is an error.
 site: $(VENV)/.docs
