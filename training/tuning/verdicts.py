@@ -7,6 +7,7 @@ run once, and a run that begins anew asks only about what it writes differently.
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from contextlib import suppress
@@ -109,7 +110,7 @@ class Verdicts:
             return json.loads(line)
         code = self._process.wait()
         said = self._log.read_text(encoding="utf-8", errors="replace").strip()
-        message = said.rpartition("fimble: ")[2] or "it said nothing"
+        message = _message(said)
         if code == 2:
             raise InputError(message)
         last = message.splitlines()[-1]
@@ -121,6 +122,12 @@ class Verdicts:
             for (place_id, text), passes in verdicts.items():
                 line = {"place_id": place_id, "text": text, "passes": passes}
                 file.write(f"{json.dumps(line)}\n")
+
+
+def _message(said: str) -> str:
+    """Return the judge's message, whatever words of the tests stand in it."""
+    found = re.search(r"^fimble: (.+)", said, re.MULTILINE | re.DOTALL)
+    return (found[1] if found else said) or "it said nothing"
 
 
 def _read(path: Path) -> dict[tuple[str, str], bool]:

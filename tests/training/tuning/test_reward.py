@@ -268,6 +268,17 @@ def test_another_project_than_that_of_the_places_judges_nothing(
         Verdicts(folder, tmp_path)
 
 
+def test_why_nobody_judges_is_said_whole(places: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "feedback"
+    shutil.copytree(places, folder)
+    path = folder / "recipe.json"
+    recipe = json.loads(path.read_text())
+    recipe["tests"] = "python -c \"raise SystemExit('fimble: out of luck')\""
+    path.write_text(json.dumps(recipe))
+    with pytest.raises(InputError, match=r"^the tests do not pass .*: fimble: out of luck$"):
+        Verdicts(folder, tmp_path)
+
+
 def test_recipes_that_cannot_learn_from_tests_are_refused(
     tiny_data: Path, tiny_model: Path, places: Path, tmp_path: Path
 ) -> None:
