@@ -7,14 +7,16 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING
 
 from fimble.events import SCHEMA_VERSION, Event, Shown, Source
 from fimble.spool import CLOSED_SUFFIX, OPEN_SUFFIX
-from lsp_server.outbox import Outbox
+from lsp_server.outbox import AWAKE_S, CLOSE_TIMEOUT_S, Outbox
 from tests.stand_ins.lsp_client import events_in
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -56,6 +58,28 @@ def test_a_line_is_the_shared_record(tmp_path: Path) -> None:
     }
     assert (json.loads(last)["ev"], json.loads(last)["seq"]) == ("session_ended", 1)
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_an_event_reaches_the_disk_whether_its_thread_looks_or_sleeps(tmp_path: Path) -> None:
+    box = outbox(tmp_path)
+    box.put(event(0))
+    wait_until(lambda: box.num_written == 1)
+    box.put(event(1))  # the thread looks for more
+    wait_until(lambda: box.num_written == 2)
+    wait_until(lambda: box._is_asleep)
+    box.put(event(2))
+    wait_until(lambda: box.num_written == 3)
+    started_s = time.monotonic()
+    box.close()
+    assert time.monotonic() - started_s < CLOSE_TIMEOUT_S / 2
+    assert [e["seq"] for e in events_in(tmp_path)] == [0, 1, 2, 3]
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    limit_s = time.monotonic() + 2 * AWAKE_S
+    while not is_so():
+        assert time.monotonic() < limit_s
+        time.sleep(0.01)
 
 
 def test_nothing_is_created_before_the_first_event(tmp_path: Path) -> None:
