@@ -28,7 +28,7 @@ from training.tuning.gate import DECISION_NAME, Check, decide, note
 from training.tuning.mining import rank
 from training.tuning.parent import find_parent
 from training.tuning.recipe import DataRecipe, SftRecipe
-from training.tuning.record import read_examples
+from training.tuning.record import Task, read_examples
 from training.tuning.scores import held_out_cases, summary
 from training.tuning.sft import tune
 from training.tuning.trainer import measured
@@ -50,10 +50,11 @@ def adapt(recipe: CompanyRecipe, out: Path) -> dict[str, Any]:
     """Tune a model on a repository, and return what it brought on held-out files.
 
     Raises:
-        ConfigError: Too little of the repository is left.
+        ConfigError: Too little of the repository is left, or the other code has no plain text.
         InputError: There is no such folder.
         ModelFolderError: The model cannot be loaded.
     """
+    _check_general(recipe)
     card = build_directory(recipe.repository, out / "corpus", jobs=recipe.jobs)
     num_files = split_files(out / "corpus", out / "split", recipe)
     data = DataRecipe(
@@ -85,6 +86,18 @@ def adapt(recipe: CompanyRecipe, out: Path) -> dict[str, Any]:
     }
     write_json(out / DECISION_NAME, record)
     return record
+
+
+def _check_general(recipe: CompanyRecipe) -> None:
+    """Refuse other code that could not say what is forgotten, before anything is learnt."""
+    if recipe.general_data is None:
+        return
+    held_out = examples_path(recipe.general_data, Split.HELD_OUT)
+    if not read_examples(held_out, tasks=[Task.PLAIN]):
+        raise ConfigError(
+            f"general_data is {recipe.general_data}, whose {held_out.name} has no example of "
+            f"{Task.PLAIN.value}; make it with `fimble tune data` and mining.plain_rate above 0"
+        )
 
 
 def split_files(corpus: Path, out: Path, recipe: CompanyRecipe) -> dict[Split, int]:
@@ -119,11 +132,12 @@ def split_files(corpus: Path, out: Path, recipe: CompanyRecipe) -> dict[Split, i
 
 def _compare(recipe: CompanyRecipe, parent: ParentModel, tuned: Path, out: Path) -> dict[str, Any]:
     """Return what held-out files say of both models, and what other code says."""
-    first, second = _both(recipe, parent, tuned, out / "data")
+    first, second = _both(recipe, parent, tuned, out / "data", by_file=True)
     decision = decide(first, second, recipe.gate)
     record: dict[str, Any] = {"before": summary(first), "after": summary(second)}
     if recipe.general_data is not None:
-        before, after = map(summary, _both(recipe, parent, tuned, recipe.general_data))
+        general = _both(recipe, parent, tuned, recipe.general_data, by_file=False)
+        before, after = map(summary, general)
         record |= {"general_before": before, "general_after": after}
         decision = _with_general(decision, before, after, recipe.max_general_rise)
     note(tuned, decision)
@@ -131,7 +145,7 @@ def _compare(recipe: CompanyRecipe, parent: ParentModel, tuned: Path, out: Path)
 
 
 def _both(
-    recipe: CompanyRecipe, parent: ParentModel, tuned: Path, data: Path
+    recipe: CompanyRecipe, parent: ParentModel, tuned: Path, data: Path, *, by_file: bool
 ) -> tuple[list[CaseScore], list[CaseScore]]:
     """Return the scores of parent and tuned model on the held-out side of some data."""
     cases = held_out_cases(
@@ -139,7 +153,7 @@ def _both(
         parent.encoder,
         per_task=recipe.held_out_cases,
         max_tokens=recipe.model.max_tokens,
-        by_file=data != recipe.general_data,
+        by_file=by_file,
     )
     encoder = parent.encoder
     return measured(parent.folder, cases, encoder), measured(tuned, cases, encoder)
@@ -148,9 +162,7 @@ def _both(
 def _with_general(
     decision: Decision, before: Mapping[str, float], after: Mapping[str, float], limit: float
 ) -> Decision:
-    """Return a decision that also asks what other code costs; without plain text it cannot."""
-    if "bits_per_byte" not in before:
-        return decision
+    """Return a decision that also asks what other code costs."""
     rise = after["bits_per_byte"] / before["bits_per_byte"] - 1
     check = Check("general_bits_per_byte", rise <= limit, rise, limit)
     return decision._replace(

@@ -11,8 +11,10 @@ from fimble.cli import main
 from fimble.config import from_table, read_toml
 from fimble.errors import ConfigError
 from fimble.manifest import load_manifest
+from fimble.preferences import Split
 from tests.training.tuning.toy_corpus import write_corpus
 from training.tuning.company import adapt, split_files
+from training.tuning.data import examples_path
 from training.tuning.gate import decide
 from training.tuning.paired import change
 from training.tuning.recipe import (
@@ -24,6 +26,7 @@ from training.tuning.recipe import (
     PreferenceRecipe,
     SftRecipe,
 )
+from training.tuning.record import Task, read_examples, write_examples
 from training.tuning.scores import CaseScore
 
 pytestmark = [
@@ -155,6 +158,23 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ]
         (folder / "billing" / f"{word}.py").write_text("\n\n".join(lines))
     return folder
+
+
+def test_other_code_that_cannot_say_what_is_forgotten_is_refused_at_once(
+    repository: Path, tiny_model: Path, tiny_data: Path, tmp_path: Path
+) -> None:
+    path = examples_path(tmp_path / "general", Split.HELD_OUT)
+    examples = read_examples(examples_path(tiny_data, Split.HELD_OUT))
+    write_examples(path, [each for each in examples if each.task is not Task.PLAIN])
+    table = {
+        "name": "ours",
+        "repository": str(repository),
+        "general_data": str(tmp_path / "general"),
+        "model": {"path": str(tiny_model)},
+    }
+    with pytest.raises(ConfigError, match=r"general_data is .* has no example of plain"):
+        adapt(from_table(CompanyRecipe, table, where="test"), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_repository_gives_a_model_that_knows_it_better(
