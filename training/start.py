@@ -10,6 +10,7 @@ does not say what it has read, so give the new run another seed than the model's
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -129,32 +130,15 @@ def _released(start: StartConfig, recipe: PretrainRecipe, device: torch.device) 
 
 
 def _check_shape(start: StartConfig, weights: Weights, recipe: PretrainRecipe) -> None:
-    """Refuse a released model of another shape; the table is that of a recipe."""
+    """Refuse a released model of another shape; the names are those of a recipe."""
     shape, model = weights.architecture, recipe.model
-    found = {
-        "context_tokens": weights.context_tokens,
-        "tie_word_embeddings": shape.tie_word_embeddings,
-        "head_dim": shape.head_dim,
-    }
-    wanted: dict[str, object] = {
-        "context_tokens": model.context_tokens,
-        "tie_word_embeddings": True,
-        "head_dim": model.hidden_size // model.num_attention_heads,
-    }
-    for name in (
-        "hidden_size",
-        "intermediate_size",
-        "num_hidden_layers",
-        "num_attention_heads",
-        "num_key_value_heads",
-        "rope_theta",
-        "rms_norm_eps",
-    ):
-        found[name], wanted[name] = getattr(shape, name), getattr(model, name)
+    known = asdict(shape) | {"context_tokens": weights.context_tokens}
+    head_dim = model.hidden_size // model.num_attention_heads
+    wanted = asdict(model) | {"tie_word_embeddings": True, "head_dim": head_dim}
     for name, value in wanted.items():
-        if found[name] != value:
+        if known[name] != value:
             raise ConfigError(
-                f"start.run is {start.run}, a model whose {name} is {found[name]}; the recipe's is "
+                f"start.run is {start.run}, a model whose {name} is {known[name]}; the recipe's is "
                 f"{value}"
             )
 

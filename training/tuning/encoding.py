@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from fimble.fim import FimFormat, Part
 
-_AT_ONCE = 1000
+AT_ONCE = 1000
 """Examples that are encoded together: their tokens, with all that is noted of each, take memory."""
 
 
@@ -96,16 +96,18 @@ class Encoder:
 
     def examples(self, examples: Sequence[Example]) -> list[Encoded]:
         """Return each of some examples as `example` does: together, they use every core."""
-        prompts = [each.prompt(self.fim_format) for each in examples]
-        encoded: list[Encoded] = []
-        for start in range(0, len(examples), _AT_ONCE):
-            batch = slice(start, start + _AT_ONCE)
-            encoded += self._batch(examples[batch], prompts[batch])
-        return encoded
+        return list(self.stream(examples))
 
-    def _batch(
-        self, examples: Sequence[Example], prompts: Sequence[Sequence[Part]]
-    ) -> Iterator[Encoded]:
+    def stream(self, examples: Sequence[Example]) -> Iterator[Encoded]:
+        """Yield what `examples` returns.
+
+        No more of them are encoded than are asked for, but for the rest of `AT_ONCE`.
+        """
+        for start in range(0, len(examples), AT_ONCE):
+            yield from self._batch(examples[start : start + AT_ONCE])
+
+    def _batch(self, examples: Sequence[Example]) -> Iterator[Encoded]:
+        prompts = [each.prompt(self.fim_format) for each in examples]
         texts = [
             part
             for example, prompt in zip(examples, prompts, strict=True)

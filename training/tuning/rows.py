@@ -16,7 +16,7 @@ from training.tuning.record import REPLAY, Task
 from training.tuning.scores import padded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from training.tuning.encoding import Encoded, Encoder
     from training.tuning.recipe import SftRecipe
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 IGNORED = -100
 """Label of a token that is not learnt; transformers' own."""
-_ENCODED_AT_ONCE = 1000
 
 
 class Mixture(NamedTuple):
@@ -60,7 +59,7 @@ def mixture(
     found: list[Encoded] = []
     counts = {True: 0, False: 0}
     num_too_long = 0
-    for example, encoded in _encoded(chosen, encoder):
+    for example, encoded in zip(chosen, encoder.stream(chosen), strict=True):
         if room <= 0:
             break
         if len(encoded.ids) > max_tokens:
@@ -81,13 +80,6 @@ def _chosen(examples: Sequence[Example], recipe: SftRecipe) -> list[Example]:
         wanted = min(wanted, round(len(tasks) * share / (1 - share)))
     order = np.random.default_rng(recipe.seed).permutation(len(replayed))
     return [*tasks, *(replayed[n] for n in sorted(order[:wanted].tolist()))]
-
-
-def _encoded(examples: Sequence[Example], encoder: Encoder) -> Iterator[tuple[Example, Encoded]]:
-    """Yield examples with their tokens, no more of them than are asked for, but for a batch."""
-    for start in range(0, len(examples), _ENCODED_AT_ONCE):
-        batch = examples[start : start + _ENCODED_AT_ONCE]
-        yield from zip(batch, encoder.examples(batch), strict=True)
 
 
 def _learnt(example: Example, encoded: Encoded, recipe: SftRecipe) -> Encoded:

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - PyTorch's own convention
 
+from training.tuning.encoding import AT_ONCE
 from training.tuning.mining import rank
 from training.tuning.record import Task
 
@@ -32,7 +33,6 @@ _LOGITS_AT_ONCE = 64_000_000
 """Of one pass: a quarter of a gigabyte in float32."""
 _CUDA_FACTOR = 4
 """A GPU is fast with larger passes only."""
-_ENCODED_AT_ONCE = 1000
 
 
 class Case(NamedTuple):
@@ -86,8 +86,8 @@ def held_out_cases(
     counts: Counter[Task] = Counter()
     cases: list[Case] = []
     ordered = sorted(examples, key=_draw)
-    for start in range(0, len(ordered), _ENCODED_AT_ONCE):
-        batch = ordered[start : start + _ENCODED_AT_ONCE]
+    for start in range(0, len(ordered), AT_ONCE):
+        batch = ordered[start : start + AT_ONCE]
         batch = [each for each in batch if each.middle and counts[each.task] < per_task]
         for example, encoded in zip(batch, encoder.examples(batch), strict=True):
             if counts[example.task] < per_task and len(encoded.ids) <= max_tokens:
