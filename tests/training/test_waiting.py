@@ -2,24 +2,12 @@
 
 from __future__ import annotations
 
+from tests.stand_ins.hand_clock import HandClock
 from training.waiting import Progress
 
 
-class Hours:
-    """A clock that is set by hand."""
-
-    def __init__(self) -> None:
-        self.now_ms = 5.0
-
-    def wall_ms(self) -> int:
-        return int(self.now_ms)
-
-    def monotonic_ms(self) -> float:
-        return self.now_ms
-
-
 def test_progress_is_said_every_ten_seconds_and_counts_all_that_was_done_between() -> None:
-    clock, said = Hours(), list[str]()
+    clock, said = HandClock(), list[str]()
     progress = Progress("train", 25_180, "files", tell=said.append, clock=clock)
     for _ in range(3):
         clock.now_ms += 4_000

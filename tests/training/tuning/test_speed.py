@@ -5,20 +5,8 @@ from pathlib import Path
 import torch
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
+from tests.stand_ins.hand_clock import HandClock
 from training.tuning.speed import SpeedMeter
-
-
-class HandClock:
-    """A clock that a test moves."""
-
-    def __init__(self) -> None:
-        self.now_ms = 5000.0
-
-    def wall_ms(self) -> int:
-        return int(self.now_ms)
-
-    def monotonic_ms(self) -> float:
-        return self.now_ms
 
 
 def run(meter: SpeedMeter, clock: HandClock, step_ms: list[float], folder: Path) -> None:
