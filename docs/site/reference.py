@@ -23,6 +23,7 @@ from fimble.settings import Settings
 from telemetry.metrics.dictionary import dictionary
 from training.corpus.recipe import Recipe
 from training.recipe import PretrainRecipe
+from training.tuning import preference_recipe as preferences
 from training.tuning import recipe as tuning
 from training.vocabulary.recipe import VocabularyRecipe
 
@@ -38,8 +39,8 @@ RECIPES: tuple[tuple[str, str, type[object]], ...] = (
     ("Pretraining", "fimble train", PretrainRecipe),
     ("Instruction data", "fimble tune data", tuning.DataRecipe),
     ("Supervised tuning", "fimble tune sft", tuning.SftRecipe),
-    ("Preferences", "fimble tune pairs", tuning.PairsRecipe),
-    ("Preference tuning", "fimble tune prefer", tuning.PreferenceRecipe),
+    ("Preferences", "fimble tune pairs", preferences.PairsRecipe),
+    ("Preference tuning", "fimble tune prefer", preferences.PreferenceRecipe),
     ("Gate", "fimble tune gate", tuning.GateRecipe),
     ("Your own code", "fimble tune company", tuning.CompanyRecipe),
     ("Sessions", "fimble eval sessions", SessionsRecipe),

@@ -55,14 +55,14 @@ def _sft(recipe: Path, out: Path) -> dict[str, Any]:
 
 def _pairs(recipe: Path, out: Path) -> dict[str, Any]:
     from training.tuning.pairs import build_pairs
-    from training.tuning.recipe import PairsRecipe
+    from training.tuning.preference_recipe import PairsRecipe
 
     return build_pairs(read_toml(PairsRecipe, recipe), out)
 
 
 def _prefer(recipe: Path, out: Path) -> dict[str, Any]:
     from training.tuning.preference import prefer
-    from training.tuning.recipe import PreferenceRecipe
+    from training.tuning.preference_recipe import PreferenceRecipe
 
     prefer(read_toml(PreferenceRecipe, recipe), out)
     return _record(out)

@@ -140,12 +140,13 @@ def replayed(document: Document, config: MiningConfig, *, seed: int) -> Iterator
     """Yield a middle drawn as in pretraining, and a plain text, each of a share of the pieces."""
     if not document.text.strip():
         return
-    number = int(rank(f"{document.project}/{document.path}")[:12], 16)
-    rng = document_rng(seed, 0, number)
-    pieces = list(chunks(document.text, (config.chunk_bytes,), rng))
-    first = int(rng.integers(0, len(pieces)))
-    for number in range(first, first + min(config.replayed_pieces, len(pieces))):
-        yield from _of_piece(document, pieces[number % len(pieces)], config, rng)
+    doc_id = int(rank(f"{document.project}/{document.path}")[:12], 16)
+    for draw in range(config.replayed_draws):
+        rng = document_rng(seed, draw, doc_id)
+        pieces = list(chunks(document.text, (config.chunk_bytes,), rng))
+        first = int(rng.integers(0, len(pieces)))
+        for number in range(first, first + min(config.replayed_pieces, len(pieces))):
+            yield from _of_piece(document, pieces[number % len(pieces)], config, rng)
 
 
 def _of_piece(

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from training.tuning.parent import ParentModel
-    from training.tuning.recipe import PairsRecipe
+    from training.tuning.preference_recipe import PairsRecipe
     from training.tuning.record import Example
     from training.tuning.samples import Sample
 

@@ -15,6 +15,7 @@ from fimble.preferences import Split
 from training.tuning.data import card_digest, examples_path
 from training.tuning.outcome import begin, recipe_digest, save_model, write_origin, write_record
 from training.tuning.parent import ParentModel, find_parent, lora_config
+from training.tuning.preference_recipe import Objective
 from training.tuning.preference_rows import (
     Rows,
     both_sides,
@@ -22,7 +23,7 @@ from training.tuning.preference_rows import (
     preference_paths,
     watched,
 )
-from training.tuning.recipe import Method, Objective
+from training.tuning.recipe import Method
 from training.tuning.record import Task, read_examples
 from training.tuning.scores import held_out_cases, summary
 from training.tuning.trainer import JsonLog, measured, silence, trainer_settings
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from training.tuning.recipe import PreferenceRecipe
+    from training.tuning.preference_recipe import PreferenceRecipe
     from training.tuning.scores import Case
 
 

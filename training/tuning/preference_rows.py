@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from fimble.errors import ConfigError, SentinelInTextError
 from fimble.preferences import Label, Pair, Place, Split, read_examples
 from training.tuning.encoding import Encoded
-from training.tuning.recipe import Objective
+from training.tuning.preference_recipe import Objective
 from training.tuning.watch import WatchedPair
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from training.tuning.parent import ParentModel
-    from training.tuning.recipe import PreferenceRecipe
+    from training.tuning.preference_recipe import PreferenceRecipe
 
 _FOLDERS = {Objective.DPO: "pairs", Objective.KTO: "labels", Objective.GRPO: "places"}
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from training.tuning.encoding import Encoder
+    from training.tuning.preference_recipe import PreferenceRecipe, RewardConfig
     from training.tuning.preference_rows import Row
-    from training.tuning.recipe import PreferenceRecipe, RewardConfig
     from training.tuning.verdicts import Verdicts
 
 

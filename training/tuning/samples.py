@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from training.tuning.encoding import Encoder
-    from training.tuning.recipe import SamplingConfig
+    from training.tuning.preference_recipe import SamplingConfig
     from training.tuning.record import Example
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from transformers import TrainerControl, TrainerState, TrainingArguments
 
     from training.tuning.encoding import Encoded, Encoder
-    from training.tuning.recipe import LimitConfig
+    from training.tuning.preference_recipe import LimitConfig
     from training.tuning.scores import Case
     from training.tuning.trainer import JsonLog
 

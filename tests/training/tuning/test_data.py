@@ -90,6 +90,20 @@ def test_as_many_pieces_of_a_file_are_replayed_as_are_asked_for(tmp_path: Path) 
     assert sum(map(len, plain[100])) == len(text)
 
 
+def test_each_draw_of_a_file_takes_other_pieces_and_middles(tmp_path: Path) -> None:
+    text = "\n\n".join(f"def shape_{n}(width):\n    return width * {n}\n" for n in range(40))
+    corpus = write_corpus(tmp_path / "corpus", {("a", "a.py"): text, ("b", "b.py"): text})
+    found: dict[int, list[Example]] = {}
+    for draws in (1, 3):
+        mining = {"chunk_bytes": 200, "replayed_pieces": 100, "replayed_draws": draws}
+        build_data(recipe_of(corpus, mining=mining), tmp_path / str(draws))
+        examples = read_examples(examples_path(tmp_path / str(draws), Split.TRAIN))
+        found[draws] = [e for e in examples if e.task is Task.FIM]
+    places = {draws: {(e.prefix, e.middle, e.suffix) for e in of} for draws, of in found.items()}
+    assert places[1] < places[3]
+    assert len(places[3]) > 2 * len(places[1])
+
+
 def test_held_out_projects_are_never_trained_on(data: Path) -> None:
     for split, project in ((Split.TRAIN, "shapes"), (Split.HELD_OUT, "other")):
         found = {example.project for example in read_examples(examples_path(data, split))}

@@ -17,15 +17,8 @@ from training.tuning.company import adapt, split_files
 from training.tuning.data import examples_path
 from training.tuning.gate import decide
 from training.tuning.paired import change
-from training.tuning.recipe import (
-    CompanyRecipe,
-    DataRecipe,
-    GateConfig,
-    GateRecipe,
-    PairsRecipe,
-    PreferenceRecipe,
-    SftRecipe,
-)
+from training.tuning.preference_recipe import PairsRecipe, PreferenceRecipe
+from training.tuning.recipe import CompanyRecipe, DataRecipe, GateConfig, GateRecipe, SftRecipe
 from training.tuning.record import Task, read_examples, write_examples
 from training.tuning.scores import CaseScore
 

@@ -19,8 +19,8 @@ from training.tuning.faults import Judge
 from training.tuning.pairs import build_pairs
 from training.tuning.parent import find_parent
 from training.tuning.preference import prefer
+from training.tuning.preference_recipe import LimitConfig, PairsRecipe, PreferenceRecipe
 from training.tuning.preference_rows import read_rows
-from training.tuning.recipe import LimitConfig, PairsRecipe, PreferenceRecipe
 from training.tuning.record import Example, Task
 from training.tuning.watch import Reading, outside
 

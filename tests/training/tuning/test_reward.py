@@ -21,7 +21,7 @@ from fimble.errors import ConfigError, InputError
 from fimble.preferences import Place, Split, read_examples
 from training.tuning.encoding import Encoder
 from training.tuning.preference import prefer
-from training.tuning.recipe import PreferenceRecipe
+from training.tuning.preference_recipe import PreferenceRecipe
 from training.tuning.rows import IGNORED
 from training.tuning.scores import padded
 from training.tuning.verdicts import Verdicts
