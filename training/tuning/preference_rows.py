@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fimble.errors import ConfigError, SentinelInTextError
-from fimble.preferences import Label, Pair, Place, Split, read_examples
+from fimble.preferences import Label, Maker, Pair, Place, Split, read_examples
 from training.tuning.encoding import Encoded
 from training.tuning.preference_recipe import Objective
 from training.tuning.watch import WatchedPair
@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from training.tuning.preference_recipe import PreferenceRecipe
 
 _FOLDERS = {Objective.DPO: "pairs", Objective.KTO: "labels", Objective.GRPO: "places"}
+_KINDS: dict[Objective, type[Any]] = {
+    Objective.DPO: Pair,
+    Objective.KTO: Label,
+    Objective.GRPO: Place,
+}
 
 
 class Row(NamedTuple):
@@ -125,14 +130,23 @@ def _num_tokens(row: Row, parent: ParentModel, recipe: PreferenceRecipe) -> int:
 
 
 def _read(recipe: PreferenceRecipe, split: Split) -> Iterator[Pair | Label | Place]:
+    """Yield the examples of all folders; of one suggestion, what the newest folder says.
+
+    Folders of several turns hold the same sessions where their days overlap.
+    """
+    kind = _KINDS[recipe.objective]
+    known: set[tuple[str, ...]] = set()
     for path in preference_paths(recipe, split):
-        match recipe.objective:
-            case Objective.DPO:
-                yield from read_examples(Pair, path)
-            case Objective.KTO:
-                yield from read_examples(Label, path)
-            case Objective.GRPO:
-                yield from read_examples(Place, path)
+        found = [each for each in read_examples(kind, path) if _identity(each) not in known]
+        known.update(map(_identity, found))
+        yield from found
+
+
+def _identity(example: Pair | Label | Place) -> tuple[str, ...]:
+    """Return what an example is about: a user's suggestion, or a prompt with its texts."""
+    if example.origin.maker is Maker.USER:
+        return example.origin.owner, example.origin.example_id
+    return example.origin.owner, example.asked.prompt, *_texts(example)
 
 
 def _texts(example: Pair | Label | Place) -> tuple[str, ...]:

@@ -200,6 +200,26 @@ def test_examples_that_cannot_be_learnt_are_counted_and_left_out(
     assert len(rows.rows) == 4
 
 
+def test_a_suggestion_is_learnt_once_and_as_its_newest_folder_says(
+    preferences: Path, tiny_data: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    pairs = list(read_examples(Pair, preferences / "pairs" / "train.jsonl"))[:5]
+    by_users = [
+        replace(pair, origin=replace(pair.origin, maker=Maker.USER, example_id=f"c-{number}"))
+        for number, pair in enumerate(pairs)
+    ]
+    changed = replace(by_users[1], chosen="kept_later = True")
+    write_examples(tmp_path / "old" / "pairs" / "train.jsonl", [*by_users[:3], *pairs[:2]])
+    newer = [by_users[0], changed, *by_users[3:], pairs[0]]
+    write_examples(tmp_path / "new" / "pairs" / "train.jsonl", newer)
+    recipe = recipe_of(
+        tiny_data, tiny_model, tmp_path / "new", earlier_preferences=[str(tmp_path / "old")]
+    )
+    rows = read_rows(recipe, find_parent(recipe.model, tmp_path / "parent"), Split.TRAIN).rows
+    learnt = [*newer, by_users[2], pairs[1]]
+    assert [row.texts for row in rows] == [(pair.chosen, pair.rejected) for pair in learnt]
+
+
 @pytest.mark.parametrize("name", ["chosen_drop", "kl", "bits_per_byte_rise"])
 def test_a_reading_is_outside_above_its_limit_and_where_it_is_no_number(name: str) -> None:
     within = Reading(
