@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
-from fimble.errors import ConfigError
+from fimble.errors import ConfigError, InputError
 from fimble.files import sha256_of
 from fimble.manifest import MANIFEST_NAME
 from training.compact import is_compact, read_compact
@@ -87,9 +87,13 @@ def read_start(start: StartConfig, recipe: PretrainRecipe, device: torch.device)
         InputError: It holds neither a run nor a model.
         ModelFolderError: The model in it is damaged.
     """
-    is_model = any((start.run / name).is_file() for name in (MANIFEST_NAME, CONFIG_NAME))
-    if is_model and not (start.run / RUN_NAME).is_file():
-        return _released(start, recipe, device)
+    if not (start.run / RUN_NAME).is_file():
+        if any((start.run / name).is_file() for name in (MANIFEST_NAME, CONFIG_NAME)):
+            return _released(start, recipe, device)
+        raise InputError(
+            f"start.run is {start.run}; it holds neither {RUN_NAME} (a run of `fimble train`) nor "
+            f"{MANIFEST_NAME} (a model folder of ours) nor {CONFIG_NAME} (a Hugging Face folder)"
+        )
     record = read_record(start.run)
     _check_fits(start, record.typed_recipe, recipe)
     _check_vocabulary(start, record.tokenizer_sha256, recipe)
