@@ -19,7 +19,7 @@ from eval_harness.results import read_run
 from eval_harness.run import run as do_run
 from eval_harness.suites import repository
 from eval_harness.suites.draw import Draw
-from eval_harness.suites.neighbours import with_neighbours
+from eval_harness.suites.neighbours import sources_named, with_neighbours
 from eval_harness.suites.registry import open_suite, suite_names
 from fimble.config import read_toml
 from fimble.errors import InputError
@@ -94,9 +94,10 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--context",
-        choices=("on", "off"),
         default="off",
-        help="put code of the project's other files into prompts, as the server does",
+        metavar="SOURCES",
+        help="put code of the project's other files into prompts: `on` as the server does, or some "
+        "of imports, similar and beside, with commas between them; `off` if not given",
     )
     parser.add_argument(
         "--per-language", type=int, metavar="N", help="ask only so many problems of each language"
@@ -211,6 +212,7 @@ def _suite(name: str, arguments: argparse.Namespace, per_language: int | None) -
     if name == HELDOUT_LINES:
         corpus = dataclasses.replace(draw, source=str(arguments.corpus or ""))
         return heldout_lines(corpus, languages)
+    sources = sources_named(arguments.context)
     suite = open_suite(
         name,
         benchmarks=arguments.benchmarks,
@@ -218,8 +220,8 @@ def _suite(name: str, arguments: argparse.Namespace, per_language: int | None) -
         draw=draw,
         corpus=arguments.corpus,
     )
-    if arguments.context == "on":
-        suite = with_neighbours(suite)
+    if sources:
+        suite = with_neighbours(suite, sources)
     is_drawn = name == repository.NAME  # it has drawn so many by itself
     return sample(suite, per_language, arguments.seed) if per_language and not is_drawn else suite
 

@@ -107,6 +107,8 @@ async def _claim(plan: Plan, model: Model) -> None:
         "bits_per_byte": plan.wants_bits,
         "prompts": prompts_digest(),
     }
+    if context := {suite.name: suite.context for suite in plan.suites if suite.context}:
+        inputs["context"] = context
     start_or_continue(plan.out, inputs, problems, num_samples=plan.num_samples, corpus=plan.corpus)
 
 

@@ -1,6 +1,7 @@
 """Code of other files in the prompts of a suite that is drawn from projects, as the server has it.
 
-Problems stay the same questions: a run with it is compared with one without, problem by problem.
+Problems stay the same questions: a run with it is compared with one without, or with one from
+other sources, problem by problem.
 """
 
 from __future__ import annotations
@@ -13,28 +14,59 @@ from fimble.context import SNIPPET_BYTES
 from fimble.errors import InputError
 from fimble.languages import by_path
 from fimble.snippets.around import Around
-from fimble.snippets.project import ProjectIndex
+from fimble.snippets.project import ProjectIndex, SnippetSource
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from eval_harness.problem import Problem
     from eval_harness.suites.suite import Suite, Workspace
 
 
-def with_neighbours(suite: Suite) -> Suite:
+EVERY_SOURCE = frozenset(SnippetSource)
+
+
+def sources_named(text: str) -> frozenset[SnippetSource]:
+    """Return the sources that a command names: `on` is all, `off` none, else names and commas.
+
+    Raises:
+        InputError: A name is none of a source.
+    """
+    if text in ("on", "off"):
+        return EVERY_SOURCE if text == "on" else frozenset()
+    known = {source.value: source for source in SnippetSource}
+    names = [name.strip() for name in text.split(",")]
+    if unknown := [name for name in names if name not in known]:
+        raise InputError(
+            f"--context {text}: {unknown[0]!r} is no source of context; allowed are on, off, or "
+            f"{', '.join(known)} with commas between them"
+        )
+    return frozenset(known[name] for name in names)
+
+
+def with_neighbours(suite: Suite, sources: Collection[SnippetSource] = EVERY_SOURCE) -> Suite:
     """Return a suite whose problems have code of the other files of their projects.
+
+    Args:
+        suite: The suite.
+        sources: What the code is chosen for, at least one.
 
     Raises:
         InputError: The suite's problems are of no project.
     """
     if not suite.workspaces:
         raise InputError(
-            f"--context on: the problems of suite {suite.name!r} have no other files; those of "
+            f"--context: the problems of suite {suite.name!r} have no other files; those of "
             "`repository`, and of suites that are drawn from one, do"
         )
     indexes = {name: index_of(workspace) for name, workspace in suite.workspaces.items()}
-    problems = tuple(_asked_with(problem, indexes[problem.project]) for problem in suite.problems)
-    digest = hashlib.sha256(f"{suite.digest}/neighbours/{SNIPPET_BYTES}".encode()).hexdigest()
-    return dataclasses.replace(suite, problems=problems, digest=digest)
+    problems = tuple(
+        _asked_with(problem, indexes[problem.project], sources) for problem in suite.problems
+    )
+    context = tuple(sorted(sources))
+    said = f"{suite.digest}/neighbours/{SNIPPET_BYTES}/{','.join(context)}"
+    digest = hashlib.sha256(said.encode()).hexdigest()
+    return dataclasses.replace(suite, problems=problems, digest=digest, context=context)
 
 
 def index_of(workspace: Workspace) -> ProjectIndex:
@@ -46,8 +78,11 @@ def index_of(workspace: Workspace) -> ProjectIndex:
     return index
 
 
-def _asked_with(problem: Problem, index: ProjectIndex) -> Problem:
+def _asked_with(
+    problem: Problem, index: ProjectIndex, sources: Collection[SnippetSource]
+) -> Problem:
     # The problem's own file, whose text holds the answer, is left out by its path.
     around = Around(problem.path, problem.prompt, problem.suffix, problem.language)
-    context = (*problem.context, *index.select(around))
-    return dataclasses.replace(problem, context=context)
+    selection = index.selection(around, sources=sources)
+    chosen = (snippet for kind in selection for snippet in kind)
+    return dataclasses.replace(problem, context=(*problem.context, *chosen))

@@ -48,6 +48,8 @@ class Suite:
     """Name and digest of the corpus that the problems were compared with; empty without one."""
     workspaces: Mapping[str, Workspace] = field(default_factory=dict)
     """By `Problem.project`."""
+    context: tuple[str, ...] = ()
+    """Sources of the code of other files in the problems' `context` (`SnippetSource`), sorted."""
 
     @property
     def languages(self) -> tuple[str, ...]:

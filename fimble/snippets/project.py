@@ -16,6 +16,7 @@ is the place's own: its text is in the window around the cursor.
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from fimble.context import SNIPPET_BYTES
@@ -28,7 +29,7 @@ from fimble.snippets.similar import BLOCK_LINES, SimilarText, Window
 from fimble.snippets.words import encoded, words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from fimble.snippets.around import Around
     from fimble.snippets.outline import Declaration
@@ -52,6 +53,17 @@ _IMPORT_STARTS = ("import ", "from ", "#include", "use ", "using ", "package ", 
 """Lines of a window that are mostly these say nothing that imports do not say anyway."""
 _MIN_WINDOW_BYTES = 120
 """Room for less is left empty."""
+
+
+class SnippetSource(StrEnum):
+    """What code of a project is chosen for; lines edited lately come with `Around.edited`."""
+
+    IMPORTS = "imports"
+    """Declarations of imported files."""
+    SIMILAR = "similar"
+    """Windows of lines that resemble the place."""
+    BESIDE = "beside"
+    """Declarations of files beside the place's own."""
 
 
 class _File(NamedTuple):
@@ -146,26 +158,40 @@ class ProjectIndex:
         """
         return [snippet for kind in self.selection(around, budget_bytes) for snippet in kind]
 
-    def selection(self, around: Around, budget_bytes: int = SNIPPET_BYTES) -> Selection:
-        """Return what `select` does, by what it was chosen for."""
+    def selection(
+        self,
+        around: Around,
+        budget_bytes: int = SNIPPET_BYTES,
+        sources: Collection[SnippetSource] = frozenset(SnippetSource),
+    ) -> Selection:
+        """Return what `select` does, by what it was chosen for.
+
+        Args:
+            around: The place.
+            budget_bytes: Size of all snippets with their paths, as UTF-8.
+            sources: What to choose from; what the others would have taken is free for these.
+        """
         near_text = around.prefix[-_NEAR_BEFORE_CHARS:] + around.suffix[:_NEAR_AFTER_CHARS]
         near = words(encoded(near_text))
         telling = self._similar.rare(near)
-        imported = self.imported(around)
+        imported = self.imported(around) if SnippetSource.IMPORTS in sources else []
         declared = DeclarationChoice(telling, self.outline_of)
         declared.take(imported, int(budget_bytes * DECLARATION_SHARE))
         edited = self._edited(around, telling, int(budget_bytes * EDITED_SHARE))
         rest = budget_bytes - sum(snippet.size_bytes for _, snippet in edited)
         places = [window for window, _ in edited]
-        windows = list(self._windows(around, near, rest - declared.size_bytes, but=places))
+        windows: list[Snippet] = []
+        if SnippetSource.SIMILAR in sources:
+            windows += self._windows(around, near, rest - declared.size_bytes, but=places)
         rest -= sum(each.size_bytes for each in windows)
         if not windows:
             declared.take(imported, rest)
         beside = DeclarationChoice(telling, self.outline_of)
         latest = [snippet for _, snippet in reversed(edited)]
         taken = {each.path for each in (*imported, *windows, *latest)}
-        others = [each for each in self._beside(around) if each.path not in taken]
-        beside.take(others, rest - declared.size_bytes)
+        if SnippetSource.BESIDE in sources:
+            others = [each for each in self._beside(around) if each.path not in taken]
+            beside.take(others, rest - declared.size_bytes)
         return Selection(beside.snippets(), windows[::-1], latest, declared.snippets())
 
     def _edited(

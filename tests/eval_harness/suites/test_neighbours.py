@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,11 +13,13 @@ from eval_harness.records import Answer, Asked
 from eval_harness.report.comparison import pairs_of
 from eval_harness.results import Result, Run, reply
 from eval_harness.suites.draw import Draw
-from eval_harness.suites.neighbours import with_neighbours
+from eval_harness.suites.neighbours import EVERY_SOURCE, sources_named, with_neighbours
 from eval_harness.suites.registry import open_suite
 from eval_harness.suites.suite import Suite
+from fimble.__main__ import main
 from fimble.errors import InputError
 from fimble.fim import Mark, Snippet
+from fimble.snippets.project import SnippetSource
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,9 +75,52 @@ def test_a_problem_gets_what_the_server_would_send_and_nothing_of_its_own_file(
     assert all(each.path != p.path for p in asked.problems for each in p.context)
 
 
+def test_sources_are_named_with_commas() -> None:
+    assert sources_named("on") == EVERY_SOURCE == sources_named("similar,imports, beside")
+    assert sources_named("off") == frozenset()
+    assert sources_named("imports") == {SnippetSource.IMPORTS}
+
+
+@pytest.mark.parametrize("text", ["", "edited", "imports,", "imports,off", "ON"])
+def test_what_is_no_source_is_refused_with_what_is(text: str) -> None:
+    with pytest.raises(
+        InputError, match="is no source of context; allowed are on, off, or imports"
+    ):
+        sources_named(text)
+
+
+def test_a_problem_gets_code_from_the_named_sources_only(suite: Suite) -> None:
+    every = with_neighbours(suite)
+    imports = with_neighbours(suite, {SnippetSource.IMPORTS})
+    beside = with_neighbours(suite, {SnippetSource.BESIDE})
+    assert len({each.digest for each in (suite, every, imports, beside)}) == 4
+    for asked, alone in zip(every.problems, imports.problems, strict=True):
+        if asked.path == "main.py" and "Till" in asked.prompt:
+            assert alone.context == (Snippet(path="shop.py", text=OUTLINE),)
+    # `shop.py` imports nothing.
+    assert not any(each.context for each in imports.problems if each.path == "shop.py")
+
+
+def test_the_manifest_says_the_sources(
+    suite: Suite, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    del suite  # its files are what the command draws from
+    out = tmp_path / "run"
+
+    def run(*more: str) -> int:
+        command = ["eval", "run", "repository", "--source", str(tmp_path), "--model", "canonical"]
+        return main([*command, "--out", str(out), *more])
+
+    assert run("--context", "similar,imports") == 0
+    inputs = json.loads((out / "manifest.json").read_text())["inputs"]
+    assert inputs["context"] == {"repository": ["imports", "similar"]}
+    assert run("--context", "imports") == 2
+    assert 'context.repository was ["imports", "similar"]' in capsys.readouterr().err
+
+
 def test_a_suite_without_projects_cannot_be_asked_so(suite: Suite) -> None:
     alone = Suite(name="alone", digest="", problems=suite.problems)
-    with pytest.raises(InputError, match="--context on: the problems of suite 'alone' have no"):
+    with pytest.raises(InputError, match="--context: the problems of suite 'alone' have no"):
         with_neighbours(alone)
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from fimble.fim import Snippet
 from fimble.snippets.around import REGION_LINES, Around, Edited, region
-from fimble.snippets.project import EDITED_SHARE, MAX_FILE_BYTES, ProjectIndex
+from fimble.snippets.project import EDITED_SHARE, MAX_FILE_BYTES, ProjectIndex, SnippetSource
 from fimble.snippets.similar import BLOCK_LINES, SimilarText
 from fimble.snippets.words import word, words
 
@@ -53,6 +53,10 @@ def around(prefix: str, suffix: str = "", path: str = "main.py") -> Around:
     return Around(path, prefix, suffix, "python")
 
 
+def size_of(snippets: list[Snippet]) -> int:
+    return sum(snippet.size_bytes for snippet in snippets)
+
+
 def test_declarations_of_an_imported_file_are_chosen_by_what_is_named() -> None:
     index = put(ProjectIndex(), {"shop.py": SHOP, "main.py": MAIN})
     text = (
@@ -74,6 +78,26 @@ def test_lines_that_resemble_the_place_come_before_declarations() -> None:
     assert (first.path, last.path) == ("other.py", "shop.py")
     assert first.text in SIMILAR
     assert "print_receipt" in first.text
+
+
+def test_each_source_can_be_asked_alone_and_has_the_whole_budget() -> None:
+    files = {"shop.py": SHOP, "other.py": SIMILAR, "test_main.py": "def open_shop() -> None: ...\n"}
+    index = put(ProjectIndex(), files)
+    place = around(f"{MAIN}\ndef receipt(customer, basket, discount):\n    return customer.print_")
+    every = index.selection(place)
+    assert (bool(every.imported), bool(every.similar), bool(every.beside)) == (True, True, True)
+    assert index.selection(place, sources=list(SnippetSource)) == every
+    alone = [index.selection(place, sources=[source]) for source in SnippetSource]
+    assert [[bool(kind) for kind in selection] for selection in alone] == [
+        [False, False, False, True],
+        [False, True, False, False],
+        [True, False, False, False],
+    ]
+    imports, similar, _ = alone
+    assert imports.imported == every.imported
+    # What declarations took of the budget is free for windows now.
+    assert size_of(similar.similar) > size_of(every.similar) > 0
+    assert index.selection(place, sources=[]) == ([], [], [], [])
 
 
 def test_what_was_edited_lately_is_shown_if_it_has_to_do_with_the_place() -> None:
