@@ -17,6 +17,7 @@ from fimble.text import Position, PositionEncoding
 from lsp_server.content import ContentRecorder, Sent, content_encoder
 from lsp_server.documents import Document, Place, Range, advanced
 from lsp_server.outbox import Outbox
+from tests.stand_ins.hand_clock import HandClock
 from tests.stand_ins.lsp_client import HEAD
 
 if TYPE_CHECKING:
@@ -28,17 +29,8 @@ if TYPE_CHECKING:
     Start = Callable[..., Awaitable[LspClient]]
 
 URI = "file:///a.py"
+NOW_MS = 1_788_220_800_000.0
 RANDOM = "Zx8Qp2Lm7Rt4Vb9Ny3Ks6Wd1"
-
-
-class SetClock:
-    now_ms = 1_788_220_800_000.0
-
-    def wall_ms(self) -> int:
-        return int(self.now_ms)
-
-    def monotonic_ms(self) -> float:
-        return self.now_ms
 
 
 def records(folder: Path) -> list[dict[str, object]]:
@@ -84,7 +76,7 @@ def test_an_editor_cannot_open_it_nor_record_against_the_user() -> None:
 
 
 def test_what_stands_there_later_is_recorded_twice(tmp_path: Path) -> None:
-    clock = SetClock()
+    clock = HandClock(NOW_MS)
     outbox = Outbox(tmp_path, session_id="s", clock=clock, encode=content_encoder(7))
     recorder = ContentRecorder(outbox, clock=clock)
     document = Document.of(URI, "python", 1, "x = \ny = 2\n")
@@ -124,7 +116,7 @@ def test_what_stands_there_later_is_recorded_twice(tmp_path: Path) -> None:
 def test_what_is_written_key_by_key_is_recorded_whole(
     tmp_path: Path, pieces: list[str], expected: str
 ) -> None:
-    clock = SetClock()
+    clock = HandClock(NOW_MS)
     outbox = Outbox(tmp_path, session_id="s", clock=clock, encode=content_encoder(7))
     recorder = ContentRecorder(outbox, clock=clock)
     document = Document.of(URI, "python", 1, "x = \ny = 2\n")
@@ -145,7 +137,7 @@ def test_what_is_written_key_by_key_is_recorded_whole(
 
 
 def test_going_back_to_the_suggestion_ends_its_place_where_it_ends(tmp_path: Path) -> None:
-    clock = SetClock()
+    clock = HandClock(NOW_MS)
     outbox = Outbox(tmp_path, session_id="s", clock=clock, encode=content_encoder(7))
     recorder = ContentRecorder(outbox, clock=clock)
     document = Document.of(URI, "python", 1, "x = \n")
@@ -177,7 +169,7 @@ def test_going_back_to_the_suggestion_ends_its_place_where_it_ends(tmp_path: Pat
 )
 def test_what_looks_like_a_secret_is_not_written(tmp_path: Path, text: str) -> None:
     assert holds_secret(f"first line\n{text}\n")
-    clock = SetClock()
+    clock = HandClock(NOW_MS)
     outbox = Outbox(tmp_path, session_id="s", clock=clock, encode=content_encoder(7))
     recorder = ContentRecorder(outbox, clock=clock)
     document = Document.of(URI, "python", 1, f"{text}\n")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from fimble.events import SCHEMA_VERSION, Event, Shown, Source
 from fimble.spool import CLOSED_SUFFIX, OPEN_SUFFIX
 from lsp_server.outbox import AWAKE_S, CLOSE_TIMEOUT_S, Outbox
+from tests.stand_ins.hand_clock import HandClock
 from tests.stand_ins.lsp_client import events_in
 
 if TYPE_CHECKING:
@@ -20,18 +21,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-class StandingClock:
-    """Always the same time."""
-
-    def wall_ms(self) -> int:
-        return 1_700_000_000_000
-
-    def monotonic_ms(self) -> float:
-        return 12.5
+NOW_MS = 1_700_000_000_000
 
 
 def outbox(folder: Path | None, **more: int) -> Outbox:
-    return Outbox(folder, session_id="s", clock=StandingClock(), **more)
+    return Outbox(folder, session_id="s", clock=HandClock(NOW_MS), **more)
 
 
 def event(number: int = 0) -> Event:
@@ -50,8 +44,8 @@ def test_a_line_is_the_shared_record(tmp_path: Path) -> None:
         "ev": "shown",
         "session_id": "s",
         "seq": 0,
-        "ts_wall_ms": 1_700_000_000_000,
-        "ts_mono_ms": 12.5,
+        "ts_wall_ms": NOW_MS,
+        "ts_mono_ms": NOW_MS,
         "completion_id": "c0",
         "source": "editor",
         "shown_delay_ms": 1.0,

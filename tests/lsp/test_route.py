@@ -20,6 +20,7 @@ from fimble.settings import EngineSettings
 from lsp_server.backend import Backend
 from lsp_server.breaker import LONGEST_PAUSE_MS, Breaker
 from lsp_server.route import Route
+from tests.stand_ins.hand_clock import HandClock
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
@@ -27,19 +28,6 @@ if TYPE_CHECKING:
     from tests.stand_ins.tgi_app import TgiScript
 
 OVERLOADED = (429, {"error": "Model is overloaded", "error_type": "overloaded"})
-
-
-class Clock:
-    """A clock that the test sets."""
-
-    def __init__(self) -> None:
-        self.now_ms = 0.0
-
-    def monotonic_ms(self) -> float:
-        return self.now_ms
-
-    def wall_ms(self) -> int:
-        return int(self.now_ms)
 
 
 class LocalEngine:
@@ -67,7 +55,7 @@ class Ways:
 
     def __init__(self, tgi: TgiScript) -> None:
         self.tgi = tgi
-        self.clock = Clock()
+        self.clock = HandClock(0)
         self.local = LocalEngine()
         self.spare = Backend(EngineSettings())
         self.spare._engine = self.local

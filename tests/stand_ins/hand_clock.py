@@ -2,10 +2,10 @@
 
 
 class HandClock:
-    """Implements `fimble.clock.Clock`."""
+    """Implements `fimble.clock.Clock`; both of its times are `now_ms`."""
 
-    def __init__(self) -> None:
-        self.now_ms = 5000.0
+    def __init__(self, now_ms: float = 5000.0) -> None:
+        self.now_ms = now_ms
 
     def wall_ms(self) -> int:
         return int(self.now_ms)

@@ -14,20 +14,8 @@ import pytest
 from telemetry.merge import MergeReport, merge
 from telemetry.reader import reading
 from telemetry.warehouse import Warehouse
+from tests.stand_ins.hand_clock import HandClock
 from tests.stand_ins.spool_writer import START_MS
-
-
-@dataclass
-class SetClock:
-    """A clock that stands where it is set."""
-
-    now_ms: int = START_MS
-
-    def wall_ms(self) -> int:
-        return self.now_ms
-
-    def monotonic_ms(self) -> float:
-        return float(self.now_ms)
 
 
 @dataclass
@@ -36,7 +24,7 @@ class Store:
 
     spool: Path
     warehouse: Warehouse
-    clock: SetClock
+    clock: HandClock
 
     def put(self, name: str, lines: list[bytes]) -> Path:
         """Leave a closed segment in the spool."""
@@ -80,4 +68,4 @@ def free_port() -> int:
 def store(tmp_path: Path) -> Store:
     spool = tmp_path / "spool 🙂 it's"
     spool.mkdir()
-    return Store(spool, Warehouse(tmp_path / "warehouse"), SetClock())
+    return Store(spool, Warehouse(tmp_path / "warehouse"), HandClock(START_MS))

@@ -17,7 +17,9 @@ import pytest
 
 from telemetry.merge import merge
 from telemetry.warehouse import Warehouse
-from tests.telemetry.conftest import SetClock, Store
+from tests.stand_ins.hand_clock import HandClock
+from tests.stand_ins.spool_writer import START_MS
+from tests.telemetry.conftest import Store
 from tests.telemetry.test_collector import TOKEN
 
 if TYPE_CHECKING:
@@ -157,7 +159,9 @@ def survives(folder: Path, port: int, *, seconds: float, seed: int) -> Company:
     finally:
         company.stop(*company.running)
     assert [path.name for path in company.spool.iterdir() if path.name[0] != "."] == []
-    store = Store(company.data / "spool", Warehouse(company.data / "warehouse"), SetClock())
+    store = Store(
+        company.data / "spool", Warehouse(company.data / "warehouse"), HandClock(START_MS)
+    )
     assert merge(store.spool, store.warehouse, store.clock, wait_s=QUIET_S) is not None
     seqs, acknowledged = store.seqs(), company.acknowledged()
     assert seqs == {name: list(range(len(found))) for name, found in seqs.items()}

@@ -28,8 +28,8 @@ from telemetry.collector.intake import Room, Upload
 from telemetry.collector.limits import Buckets
 from telemetry.collector.receipts import Receipt, Receipts
 from telemetry.collector.service import Collector, CollectorSettings, make_app
-from tests.stand_ins.spool_writer import lines_of, session
-from tests.telemetry.conftest import SetClock
+from tests.stand_ins.hand_clock import HandClock
+from tests.stand_ins.spool_writer import START_MS, lines_of, session
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -190,7 +190,7 @@ async def test_who_comes_too_often_or_to_a_full_disk_is_told_when_to_come_again(
     tmp_path: Path,
 ) -> None:
     few = replace(SETTINGS, segments_per_minute=4)  # a burst of two
-    async with collecting(tmp_path / "few", few, clock=SetClock()) as http:
+    async with collecting(tmp_path / "few", few, clock=HandClock(START_MS)) as http:
         statuses = [await put(http, f"{SESSION}-{n}.jsonl") for n in range(3)]
         assert statuses == [201, 201, 429]
         answer = await http.put(f"/v1/segments/{SESSION}-0.jsonl", data=b"")
@@ -204,7 +204,7 @@ async def test_who_comes_too_often_or_to_a_full_disk_is_told_when_to_come_again(
 
 
 def test_a_sender_that_was_silent_may_catch_up() -> None:
-    clock = SetClock(0)
+    clock = HandClock(0)
     buckets = Buckets(1.0, clock)
     assert [buckets.wait_s("a") for _ in range(31)] == [0.0] * 30 + [1.0]
     assert buckets.wait_s("b") == 0.0

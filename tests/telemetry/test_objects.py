@@ -24,9 +24,10 @@ from telemetry.privacy.forget import forget
 from telemetry.reader import reading
 from telemetry.texts import parquet_query
 from telemetry.warehouse import Warehouse
+from tests.stand_ins.hand_clock import HandClock
 from tests.stand_ins.s3_app import Bucket, s3_bucket
 from tests.stand_ins.spool_writer import START_MS, lines_of, session
-from tests.telemetry.conftest import SetClock, Store
+from tests.telemetry.conftest import Store
 from tests.telemetry.test_collector import PLAIN, SESSION, upload_of
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def test_a_segment_is_in_the_bucket_before_it_is_acknowledged(
     # The machine burns down before it has merged: another one goes on.
     fresh = Warehouse(tmp_path / "fresh" / "warehouse")
     restore(objects, tmp_path / "fresh", fresh)
-    after = Store(tmp_path / "fresh" / "spool", fresh, SetClock())
+    after = Store(tmp_path / "fresh" / "spool", fresh, HandClock(START_MS))
     after.merge()
     assert after.seqs() == {SESSION: list(range(PLAIN.count(b"\n")))}
     push(fresh, objects)

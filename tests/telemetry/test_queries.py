@@ -22,6 +22,7 @@ from telemetry.reader import reading
 from telemetry.texts import query
 from telemetry.views import VIEWS
 from telemetry.warehouse import Warehouse
+from tests.stand_ins.hand_clock import HandClock
 from tests.stand_ins.made_events import (
     ENDED,
     STARTED,
@@ -32,7 +33,7 @@ from tests.stand_ins.made_events import (
     shown,
 )
 from tests.stand_ins.spool_writer import START_MS, lines_of, session
-from tests.telemetry.conftest import SetClock, Store
+from tests.telemetry.conftest import Store
 
 KEPT = ("state", "rate", "chars", "lines")
 
@@ -300,7 +301,7 @@ def test_the_order_of_events_and_their_copies_change_nothing(
     results = []
     for number, lines in enumerate((whole, mixed)):
         folder = tmp_path_factory.mktemp("store")
-        store = Store(folder, Warehouse(folder / f"w{number}"), SetClock())
+        store = Store(folder, Warehouse(folder / f"w{number}"), HandClock(START_MS))
         half = chance.randrange(len(lines))
         store.put("s-0.jsonl", lines[:half])
         store.merge()

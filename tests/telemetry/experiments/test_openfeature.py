@@ -12,7 +12,7 @@ from openfeature.flag_evaluation import Reason
 from fimble.events import Unit
 from fimble.experiments import Assigner
 from telemetry.experiments.openfeature import ExperimentProvider
-from tests.telemetry.conftest import SetClock
+from tests.stand_ins.hand_clock import HandClock
 from tests.telemetry.experiments.registrations import experiment
 
 NOW_MS = experiment().start_ms + 1
@@ -20,7 +20,7 @@ NOW_MS = experiment().start_ms + 1
 
 @pytest.fixture
 def client() -> Iterator[OpenFeatureClient]:
-    provider = ExperimentProvider([experiment()], clock=SetClock(NOW_MS))
+    provider = ExperimentProvider([experiment()], clock=HandClock(NOW_MS))
     api.set_provider(provider, "tests")
     yield api.get_client("tests")
     api.clear_providers()
@@ -57,7 +57,7 @@ def test_unknown_flags_and_numbers_are_errors_with_the_default(client: OpenFeatu
 
 
 def test_a_request_has_an_arm_of_its_own() -> None:
-    provider = ExperimentProvider([experiment(unit=Unit.REQUEST)], clock=SetClock(NOW_MS))
+    provider = ExperimentProvider([experiment(unit=Unit.REQUEST)], clock=HandClock(NOW_MS))
     contexts = [EvaluationContext("user", {"request_id": f"r{number}"}) for number in range(20)]
     found = {provider.resolve_string_details("longer", "", each).value for each in contexts}
     assert found == {"control", "new-1"}

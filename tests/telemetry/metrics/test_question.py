@@ -22,9 +22,10 @@ from telemetry.reader import reading
 from telemetry.simulate.company import SERVED_SHARE, SHOWN_SHARE, UNDONE_SHARE
 from telemetry.simulate.world import World
 from telemetry.warehouse import Warehouse
+from tests.stand_ins.hand_clock import HandClock
 from tests.stand_ins.made_events import ENDED, STARTED, resolved, served, shown
-from tests.stand_ins.spool_writer import lines_of
-from tests.telemetry.conftest import SetClock, Store
+from tests.stand_ins.spool_writer import START_MS, lines_of
+from tests.telemetry.conftest import Store
 from tests.telemetry.metrics import naive
 
 RATIOS = [each.name for each in definitions().values() if each.is_ratio]
@@ -43,7 +44,7 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Company]:
     assert main(["telemetry", "simulate", *few, "--out", str(folder)]) == 0
     things = list(naive.things(folder / "spool"))
     warehouse = Warehouse(folder / "warehouse")
-    merge(folder / "spool", warehouse, SetClock(), wait_s=0)
+    merge(folder / "spool", warehouse, HandClock(START_MS), wait_s=0)
     with reading(folder / "spool", warehouse) as connection:
         yield things, connection, folder
 
