@@ -13,6 +13,7 @@ from pathlib import Path
 from eval_harness.sandbox.inside.landlock import SYSTEM_FOLDERS, SYSTEM_SETTINGS
 
 IMAGE_VARIABLE = "FIMBLE_SANDBOX_IMAGE"
+ENGINE_VARIABLE = "FIMBLE_SANDBOX_ENGINE"
 _PACKAGE = Path(__file__).resolve().parent / "inside"
 _ROOT = _PACKAGE.parents[2]
 _INTERPRETER = Path(sys.executable).resolve()
@@ -106,7 +107,9 @@ LAUNCHES = {
 
 
 def container_program() -> str | None:
-    """Return `docker` or `podman`, whichever is there."""
+    """Return the engine that is asked for, else `podman` or `docker`, whichever is there."""
+    if wanted := os.environ.get(ENGINE_VARIABLE):
+        return shutil.which(wanted)
     return shutil.which("podman") or shutil.which("docker")
 
 

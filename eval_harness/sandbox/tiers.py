@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING
 
 from eval_harness.sandbox.inside import kernel, landlock
 from eval_harness.sandbox.job import SandboxError
-from eval_harness.sandbox.launch import IMAGE_VARIABLE, LAUNCHES, container_program
+from eval_harness.sandbox.launch import (
+    ENGINE_VARIABLE,
+    IMAGE_VARIABLE,
+    LAUNCHES,
+    container_program,
+)
 from eval_harness.sandbox.pool import WorkerPool
 from fimble.errors import InputError
 
@@ -96,6 +101,8 @@ def _why_no_landlock() -> str:
 
 def _why_no_container() -> str:
     program = container_program()
+    if not program and (wanted := os.environ.get(ENGINE_VARIABLE)):
+        return f"there is no `{wanted}`, which {ENGINE_VARIABLE} asks for"
     if not program:
         return "there is neither `podman` nor `docker`"
     image = os.environ.get(IMAGE_VARIABLE, "python:3.11-slim")

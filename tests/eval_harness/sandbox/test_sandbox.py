@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from eval_harness.sandbox import groups
+from eval_harness.sandbox import groups, tiers
 from eval_harness.sandbox.inside import seccomp
 from eval_harness.sandbox.job import MIB, Ended, Job, Limits, SandboxError
 from eval_harness.sandbox.tiers import TIERS, available_tiers, describe_tier, open_sandbox
@@ -210,6 +211,21 @@ def test_a_tier_says_what_holds_in_it() -> None:
             holds = describe_tier(tier)
             assert holds["seccomp"] is True
             assert holds["landlock"] or holds["namespaces"]
+
+
+@pytest.mark.parametrize(
+    ("engine", "said"),
+    [
+        ("no-such-engine", "there is no `no-such-engine`, which FIMBLE_SANDBOX_ENGINE asks for"),
+        (shutil.which("false"), f"{shutil.which('false')} has no image"),
+    ],
+    ids=["missing", "there"],
+)
+def test_the_engine_that_is_asked_for_is_the_one_that_is_taken(
+    engine: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FIMBLE_SANDBOX_ENGINE", engine)
+    assert tiers._why_no_container().startswith(said)
 
 
 def test_no_isolation_only_if_one_says_so() -> None:
