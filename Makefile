@@ -34,7 +34,7 @@ test-docs: $(VENV)/.docs  ## runs the commands of the documents, builds site and
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m documentation --timeout 1800 tests/docs
 
 BENCHMARKS ?= ../shared/benchmarks
-test-benchmarks: $(VENV)/.dev $(NPM)/.ready  ## the eval harness on whole benchmarks: every true answer, load, throughput
+test-benchmarks: $(VENV)/.dev $(NPM)/.ready  ## the eval harness on whole benchmarks: true answers, planted faults, load, kills
 	FIMBLE_BENCHMARKS=$(abspath $(BENCHMARKS)) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m benchmarks --timeout 3600
 
 test-loop: $(VENV)/.dev  ## the whole loop at toy size: killed, resumed, two turns of learning from people

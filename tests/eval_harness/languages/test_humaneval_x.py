@@ -14,6 +14,7 @@ from eval_harness.suites.registry import open_suite
 from eval_harness.verdict import State
 
 if TYPE_CHECKING:
+    from tests.eval_harness.conftest import Show
     from tests.eval_harness.languages.conftest import GetJudge
 
 BENCHMARKS = Path(
@@ -34,6 +35,7 @@ def test_true_answers_pass_and_spoilt_ones_fail(
     language: str,
     is_spoilt: bool,  # noqa: FBT001 - pytest passes it by name
     get_judge: GetJudge,
+    show: Show,
 ) -> None:
     if not (BENCHMARKS / "humaneval_x").is_dir():
         pytest.skip(f"no benchmark files in {BENCHMARKS}")
@@ -54,6 +56,11 @@ def test_true_answers_pass_and_spoilt_ones_fail(
         if (verdict.state is State.PASSED) is is_spoilt
         or verdict.state in {State.TOOLCHAIN_MISSING, State.HARNESS_ERROR}
     }
+    what = "a planted fault fails" if is_spoilt else "true answers pass, asked one by one"
+    num_left_out = len(suite.problems) - len(problems)
+    notes = [f"{num_left_out} left out by name"] if num_left_out else []
+    num_held = len(problems) - len(surprises)
+    show(what, f"humaneval-x, {language}", num_held, len(suite.problems), *notes)
     assert surprises == {}
 
 

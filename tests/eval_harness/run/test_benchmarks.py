@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,8 @@ from fimble.paths import cache_dir
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tests.eval_harness.conftest import Show
 
 pytestmark = [
     pytest.mark.benchmarks,
@@ -79,10 +82,17 @@ def states_of(
 
 @pytest.mark.parametrize("suite", SUITES)
 def test_every_true_answer_passes(
-    suite: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    suite: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], show: Show
 ) -> None:
     """Problems that are known to be bad are not among the states."""
     states = states_of(suite, tmp_path / "run", capsys)
+    num_problems = Counter(problem.language for problem in open_suite(suite).problems)
+    for language, of in states.items():
+        num_left_out = num_problems[language] - sum(of.values())
+        others = [f"{number:,} {state}" for state, number in of.items() if state != "passed"]
+        notes = [*others, *([f"{num_left_out} known to be bad"] if num_left_out else [])]
+        passed = of.get("passed", 0)
+        show("true answers pass", f"{suite}, {language}", passed, num_problems[language], *notes)
     found = {language: set(of) - {"toolchain_missing"} for language, of in states.items()}
     assert all(of <= {"passed"} for of in found.values()), states
     assert any(found.values())
@@ -90,7 +100,7 @@ def test_every_true_answer_passes(
 
 @pytest.mark.parametrize("suite", ["humaneval", "humaneval-x"])
 def test_no_verdict_changes_while_twelve_processes_are_busy(
-    suite: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    suite: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], show: Show
 ) -> None:
     """Sixty problems of each language are judged twice, the second time on a busy machine."""
     idle, loaded = tmp_path / "idle", tmp_path / "loaded"
@@ -100,6 +110,8 @@ def test_no_verdict_changes_while_twelve_processes_are_busy(
     with busy():
         states_of(suite, loaded, capsys, *sample)
     before, after = ({s: v.state for s, v in read_verdicts(out).items()} for out in (idle, loaded))
+    num_same = sum(state is before.get(sample) for sample, state in after.items())
+    show("verdicts stay while 12 processes are busy", suite, num_same, len(before))
     assert after == before
     assert not any(verdict.is_cached for verdict in read_verdicts(loaded).values())
     assert len(after) >= 60

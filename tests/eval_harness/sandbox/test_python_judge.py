@@ -16,6 +16,7 @@ from eval_harness.verdict import State
 
 if TYPE_CHECKING:
     from eval_harness.sandbox.job import Sandbox
+    from tests.eval_harness.conftest import Show
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 BENCHMARKS = Path(os.environ.get("FIMBLE_BENCHMARKS", REPOSITORY.parent / "shared" / "benchmarks"))
@@ -291,7 +292,9 @@ def test_what_is_not_of_our_making_is_refused() -> None:
 @pytest.mark.benchmarks
 @pytest.mark.parametrize("tier", ["bubblewrap", "landlock"])
 @pytest.mark.parametrize("suite", ["humaneval", "humaneval-x", "mbpp", "mbpp-sanitized"])
-def test_every_true_answer_passes_and_none_passes_with_a_fault(suite: str, tier: str) -> None:
+def test_every_true_answer_passes_and_none_passes_with_a_fault(
+    suite: str, tier: str, show: Show
+) -> None:
     if not BENCHMARKS.is_dir():
         pytest.skip("the benchmark files are not here")
     from eval_harness.languages.faults import plant_fault
@@ -304,12 +307,17 @@ def test_every_true_answer_passes_and_none_passes_with_a_fault(suite: str, tier:
     opened = open_suite(suite, benchmarks=BENCHMARKS, languages=frozenset({"python"}))
     failed: list[str] = []
     faulty: list[str] = []
+    num_faults = 0
     for asked in opened.problems:
         assert asked.canonical is not None
         if judging.judge(asked, asked.canonical).state is not State.PASSED:
             failed.append(asked.problem_id)
         fault = plant_fault("python", asked.canonical)
+        num_faults += fault is not None
         if fault is not None and judging.judge(asked, fault).state is State.PASSED:
             faulty.append(asked.problem_id)
     sandbox.close()
+    on, num_asked = f"{suite}, python in {tier}", len(opened.problems)
+    show("true answers pass, asked one by one", on, num_asked - len(failed), num_asked)
+    show("a planted fault fails", on, num_faults - len(faulty), num_faults)
     assert (failed, faulty) == ([], [])
