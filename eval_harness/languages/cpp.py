@@ -15,6 +15,7 @@ _USUAL = (
     "stdlib.h", "algorithm", "math.h", "stdio.h", "vector", "string", "climits", "cstring",
     "iostream", "map", "set", "sstream", "numeric", "cmath", "assert.h",
 )  # fmt: skip
+_ITEMS = ("int", "long long", "float", "double", "char", "std::string", "std::vector<int>")
 _RECIPE = Native(
     language="cpp",
     suffix=".cpp",
@@ -22,6 +23,7 @@ _RECIPE = Native(
     package="g++",
     flags=("-std=c++17", "-O0", "-w"),
     precompiled=(("bits/stdc++.h", ("bits/stdc++.h",)), ("", _USUAL)),
+    instantiated=tuple(f"std::vector<{item}>" for item in _ITEMS),
 )
 
 

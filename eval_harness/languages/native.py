@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 from dataclasses import dataclass
 from functools import cache
@@ -27,6 +28,7 @@ PROGRAM = "program"
 _LINKERS = ("-fuse-ld=mold", "-fuse-ld=gold", "-fuse-ld=lld", "")
 """The last is the compiler's own, which takes several times as long."""
 _LINKER = "linker"
+_INSTANCES = "libinstances.a"
 _INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]', re.MULTILINE)
 _DEFINED = re.compile(r"^\s*#\s*define\s+(\w+)", re.MULTILINE)
 _ENDS_ASSERT = re.compile(r"#\s*(?:define\s+(?:NDEBUG|assert)\b|undef\s+assert\b)")
@@ -48,6 +50,9 @@ class Native:
     precompiled: tuple[tuple[str, tuple[str, ...]], ...] = ()
     """Sets of headers that are precompiled: the header that calls for a set, and the set. The
     first that a program includes is taken; an empty name is called for by every program."""
+    instantiated: tuple[str, ...] = ()
+    """Classes made of templates that many programs use and the sets of headers declare: compiled
+    once, into a library that is linked where a program needs it, not anew with each program."""
 
     def toolchain(self) -> Toolchain:
         """Return what there is."""
@@ -70,16 +75,18 @@ class Native:
     def build(self, sandbox: Sandbox, problem: Problem, answer: str) -> Built | Verdict:
         """Compile a program."""
         text = self._text(problem, answer)
-        folder = self._artefacts(self._header_set(text))
+        headers = self._header_set(text)
+        folder = self._artefacts(headers)
         source = f"{PROGRAM}{self.suffix}"
         precompiled = ("-include", str(folder / "first.h")) if self.precompiled else ()
         # Contests define that name, and programs then leave files alone.
         is_alone = problem.style == Style.STDIO
         how = ("-DONLINE_JUDGE",) if is_alone else (str(folder / "launch.o"), "-Wl,--wrap=main")
+        instances = (str(folder / _INSTANCES),) if headers and self.instantiated else ()
         job = Job(
             argv=(
                 str(_compiler(self.compilers)), *self.flags, *precompiled, source,
-                *how, "-o", PROGRAM, *_libraries(text),
+                *how, *instances, "-o", PROGRAM, *_libraries(text),
                 *(folder / _LINKER).read_text().split(),
             ),
             files={source: text.encode("utf-8", "replace")},
@@ -126,9 +133,13 @@ class Native:
         return next(sets, ())
 
     def _artefacts(self, headers: tuple[str, ...]) -> Path:
-        """Return the folder of the launcher and of precompiled headers."""
+        """Return the folder of the launcher, of precompiled headers and of what they declare."""
         compiler = str(_compiler(self.compilers))
-        first = "".join(f"#include <{header}>\n" for header in headers)
+        instantiated = self.instantiated if headers else ()
+        first = "".join(
+            [f"#include <{header}>\n" for header in headers]
+            + [f"extern template class {name};\n" for name in instantiated]
+        )
         kind = "c" if self.language == "c" else "c++"
 
         def build(folder: Path) -> None:
@@ -140,8 +151,10 @@ class Native:
             if headers:
                 compile_header = ("-x", f"{kind}-header", "first.h", "-o", "first.h.gch")
                 build_command((compiler, *self.flags, *compile_header), folder)
+            if instantiated:
+                _build_instances((compiler, *self.flags), instantiated, folder)
 
-        key = (_version(self.compilers), compiler, *self.flags, first, *_LINKERS)
+        key = (_version(self.compilers), compiler, *self.flags, first, *_linkers())
         return artefact(
             f"{self.language}-headers", *key, launcher("launch.c").decode(), build=build
         )
@@ -172,6 +185,26 @@ def _has_header(compiler: Path, header: str) -> bool:
     return any(place.exists() for place in places)
 
 
+def _linkers() -> tuple[str, ...]:
+    """Return the flags of the linkers that are there: one may come or go."""
+    names = {flag: flag.replace("-fuse-ld=", "ld.") for flag in _LINKERS}
+    return tuple(flag for flag, name in names.items() if not name or shutil.which(name))
+
+
+def _build_instances(compiler: tuple[str, ...], names: tuple[str, ...], folder: Path) -> None:
+    """Compile each class by itself, so that a program gets only those that it uses.
+
+    Raises:
+        SandboxError: One cannot be compiled.
+    """
+    objects = [f"instance-{number}.o" for number in range(len(names))]
+    for name, made in zip(names, objects, strict=True):
+        (folder / "instance.cpp").write_text(f"template class {name};\n")
+        compile_one = ("-include", "first.h", "-c", "instance.cpp", "-o", made)
+        build_command((*compiler, *compile_one), folder)
+    build_command(("ar", "rcs", _INSTANCES, *objects), folder)
+
+
 def _fastest_linker(compiler: str, folder: Path) -> str:
     """Return the flag of the first linker that is there and with which our launcher works.
 
@@ -181,7 +214,7 @@ def _fastest_linker(compiler: str, folder: Path) -> str:
     (folder / "empty.c").write_text("int main(void) { return 0; }\n")
     command = (compiler, "empty.c", "launch.o", "-Wl,--wrap=main", "-o", "empty")
     said = ""
-    for flag in _LINKERS:
+    for flag in _linkers():
         try:
             build_command((*command, *flag.split()), folder)
         except SandboxError as error:

@@ -5,12 +5,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from eval_harness.languages import native
 from eval_harness.languages.faults import plant_fault
 from eval_harness.problem import Style
 from eval_harness.verdict import State
 from tests.eval_harness.languages.programs import QUESTIONS
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.eval_harness.languages.conftest import GetJudge
 
 pytestmark = pytest.mark.toolchain
@@ -77,6 +80,61 @@ def test_an_interpreters_program_is_gone_before_it_runs(get_judge: GetJudge) -> 
     answer = "return io.open('program.lua') and 0 or a + 1\nend"
     verdict = get_judge("lua").judge(question.problem("lua"), answer)
     assert verdict.state is State.PASSED, verdict
+
+
+ITEMS = {
+    "int": "3, 1",
+    "long long": "3, 1",
+    "float": "3.5f, 1",
+    "double": "3.5, 1",
+    "char": "'b', 'a'",
+    "string": '"b", "a"',
+    "vector<int>": "{3}, {1}",
+    "vector<vector<int>>": "{{3}}, {{1}}",
+    "bool": "true, false",
+    "Own": "{3}, {1}",
+}
+USES_VECTORS = """
+struct Own { int a; };
+bool operator<(const Own& a, const Own& b) { return a.a < b.a; }
+bool operator==(const Own& a, const Own& b) { return a.a == b.a; }
+
+template <class T> bool in_order(vector<T> items) {
+    vector<T> copied(items.begin(), items.end()), moved = std::move(items);
+    copied.push_back(copied.front());
+    copied.insert(copied.begin(), moved.begin(), moved.end());
+    copied.erase(copied.begin() + 1);
+    copied.resize(3);
+    copied.assign(moved.rbegin(), moved.rend());
+    copied.reserve(100);
+    sort(moved.begin(), moved.end());
+    return copied == moved && copied.at(0) == moved[0];
+}
+"""
+
+
+@pytest.mark.parametrize("includes", ["<vector>", "<bits/stdc++.h>"])
+def test_cpp_vectors_of_anything_are_linked(includes: str, get_judge: GetJudge) -> None:
+    """Some are compiled beforehand, others with the program."""
+    calls = " ".join(
+        f"assert(in_order(vector<{item}>{{{values}}}));" for item, values in ITEMS.items()
+    )
+    question = QUESTIONS["cpp"].problem("cpp")
+    headers = f"#include {includes}\n#include <algorithm>\n#include <string>\n"
+    prompt = f"{headers}#include <assert.h>\nusing namespace std;\n{USES_VECTORS}int f() {{\n"
+    problem = replace(question, prompt=prompt, tests="int main() { return f(); }\n")
+    answer = f"{calls} return 0; }}\n"
+    verdict = get_judge("cpp").judge(problem, answer)
+    assert verdict.state is State.PASSED, verdict
+    wrong = answer.replace("vector<bool>{true, false}", "vector<bool>{false, true}")
+    assert get_judge("cpp").judge(problem, wrong).state is State.WRONG
+
+
+def test_linkers_that_come_and_go_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert native._linkers() == ("",)
+    (tmp_path / "ld.gold").touch(mode=0o755)
+    assert native._linkers() == ("-fuse-ld=gold", "")
 
 
 def test_go_tests_of_a_package_with_its_own_main_run(get_judge: GetJudge) -> None:
