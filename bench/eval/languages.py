@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from bench.eval.plainly import PLAINLY, prepared
+from bench.eval.plainly import PLAINLY, lacking, prepared
 from eval_harness.languages.registry import judge_for
 from eval_harness.sandbox.tiers import open_sandbox
 from eval_harness.suites.registry import open_suite
@@ -76,7 +76,9 @@ def main() -> int:
     rows = []
     for language in arguments.languages.split(","):
         judge = judge_for(language, sandbox)
-        if judge.toolchain().version:
+        if package := lacking(language):
+            _say(f"{language}: nothing to compare with (apt-get install --yes {package})")
+        elif judge.toolchain().version:
             problems = _problems(language, arguments.n + 1, arguments.benchmarks)
             rows.append(_measure(judge, problems))
             _say(f"{language}: {rows[-1].times_cheaper:.1f} times")

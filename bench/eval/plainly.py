@@ -27,6 +27,13 @@ class Command:
 Plainly = Callable[[Problem, str, Path], list[Command]]
 
 
+def lacking(language: str) -> str:
+    """Return the package that a script needs and the machine has not; empty where all is there."""
+    if language == "go" and not (_DEBIAN_GO / "src/github.com/stretchr/testify").is_dir():
+        return "golang-github-stretchr-testify-dev"
+    return ""
+
+
 def prepared(language: str, folder: Path) -> Path:
     """Return a folder to work in, with what a script finds set up by its user."""
     if language == "rust":
