@@ -73,6 +73,8 @@ def adapt(recipe: CompanyRecipe, out: Path) -> dict[str, Any]:
         seed=recipe.seed,
         replay_share=recipe.replay_share,
         held_out_cases=recipe.held_out_cases,
+        max_bits_per_byte_rise=recipe.max_general_rise if recipe.general_data else 0.0,
+        watched_data=recipe.general_data,
         adapter=recipe.adapter,
         learning=recipe.learning,
     )

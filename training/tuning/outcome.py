@@ -33,7 +33,9 @@ RECORD_NAME = "tuning.json"
 LOG_NAME = "log.jsonl"
 _LIBRARIES = ("fimble", "torch", "transformers", "trl", "peft", "bitsandbytes", "datasets")
 _BESIDE = ("tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
-_PLACES = frozenset({"data", "preferences", "earlier_preferences", "path", "repository"})
+_PLACES = frozenset(
+    {"data", "watched_data", "preferences", "earlier_preferences", "path", "repository"}
+)
 """Fields that say where things lie, not what is learnt from them."""
 
 

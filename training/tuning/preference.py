@@ -24,14 +24,13 @@ from training.tuning.preference_rows import (
     watched,
 )
 from training.tuning.recipe import Method
-from training.tuning.record import Task, read_examples
-from training.tuning.scores import held_out_cases, summary
+from training.tuning.record import read_examples
+from training.tuning.scores import held_out_cases, plain_texts, summary
 from training.tuning.trainer import JsonLog, measured, silence, trainer_settings
 from training.tuning.verdicts import Verdicts
 from training.tuning.watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from training.tuning.preference_recipe import PreferenceRecipe
@@ -139,20 +138,13 @@ def _scores(run: _Run, folder: Path) -> dict[str, float]:
     return scores
 
 
-def _plain(cases: Sequence[Case], recipe: PreferenceRecipe) -> list[Case]:
-    texts = [case for case in cases if case.task == Task.PLAIN][: recipe.limits.num_texts]
-    if not texts:
-        raise ConfigError(f"{recipe.data} holds no held-out plain text; raise mining.plain_rate")
-    return texts
-
-
 def _learn(run: _Run) -> dict[str, object]:
     """Train, write the model, and return what was seen and watched."""
     recipe, parent, seen, out = run.recipe, run.parent, run.seen, run.out
     log = JsonLog(out)
     watch = Watch(
         watched(run.held_out.rows, parent, recipe.limits.num_pairs),
-        _plain(run.cases, recipe),
+        plain_texts(run.cases, recipe.data)[: recipe.limits.num_texts],
         parent.encoder,
         recipe.limits,
         log,

@@ -176,11 +176,16 @@ class SftRecipe:
     """Learn all text around a replayed middle, too; a plain text is always learnt whole."""
     held_out_cases: int = 200
     """Held-out examples of each task to measure on, before and after."""
+    max_bits_per_byte_rise: float = 0.0
+    """Share by which held-out plain text may cost more: the weights are drawn back towards the
+    parent's until it does not. 0: whatever it costs."""
+    watched_data: Path | None = None
+    """Output folder of `fimble tune data` whose plain text that is; `data` itself if not given."""
     adapter: AdapterConfig = field(default_factory=AdapterConfig)
     learning: LearningConfig = field(default_factory=LearningConfig)
 
     def __post_init__(self) -> None:
-        check_shares(self, ("replay_share",))
+        check_shares(self, ("replay_share", "max_bits_per_byte_rise"))
         check_positive(self, ("held_out_cases",))
 
 
@@ -243,7 +248,8 @@ class CompanyRecipe:
     general_data: Path | None = None
     """Output folder of `fimble tune data` on other code, to see what is forgotten."""
     max_general_rise: float = 0.1
-    """Share by which plain text of `general_data` may cost more bits per byte."""
+    """Share by which plain text of `general_data` may cost more bits per byte: the weights are
+    drawn back towards the parent's until it does not."""
     held_out_cases: int = 300
     replay_share: float = 0.5
     """Share of the examples that are drawn as in pretraining: they hold most of the code, 0..1."""

@@ -16,12 +16,14 @@ import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - PyTorch's own convention
 
+from fimble.errors import ConfigError
 from training.tuning.encoding import AT_ONCE
 from training.tuning.mining import rank
 from training.tuning.record import Task
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from torch import Tensor, nn
 
@@ -94,6 +96,18 @@ def held_out_cases(
                 counts[example.task] += 1
                 cases.append(_case(example, encoded, by_file=by_file))
     return cases
+
+
+def plain_texts(cases: Sequence[Case], data: Path) -> list[Case]:
+    """Return the plain texts among the held-out cases of some data.
+
+    Raises:
+        ConfigError: There are none.
+    """
+    texts = [case for case in cases if case.task == Task.PLAIN]
+    if not texts:
+        raise ConfigError(f"{data} holds no held-out plain text; raise mining.plain_rate")
+    return texts
 
 
 def _case(example: Example, encoded: Encoded, *, by_file: bool) -> Case:

@@ -11,6 +11,7 @@ from fimble.clock import SystemClock
 from fimble.errors import ConfigError
 from fimble.preferences import Split
 from training.tuning.data import card_digest, examples_path
+from training.tuning.interpolation import draw_back
 from training.tuning.outcome import (
     begin,
     recipe_digest,
@@ -22,7 +23,7 @@ from training.tuning.parent import find_parent, lora_config
 from training.tuning.recipe import Method
 from training.tuning.record import read_examples
 from training.tuning.rows import RowCollator, mixture, packed_rows
-from training.tuning.scores import held_out_cases, summary
+from training.tuning.scores import held_out_cases, plain_texts, summary
 from training.tuning.speed import SpeedMeter
 from training.tuning.trainer import (
     JsonLog,
@@ -33,11 +34,13 @@ from training.tuning.trainer import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from training.tuning.parent import ParentModel
     from training.tuning.recipe import SftRecipe
     from training.tuning.rows import Mixture
+    from training.tuning.scores import Case
 
 
 def tune(recipe: SftRecipe, out: Path) -> Path:
@@ -51,15 +54,12 @@ def tune(recipe: SftRecipe, out: Path) -> Path:
     """
     data_sha256 = card_digest(recipe.data)
     parent = find_parent(recipe.model, out / "parent")
-    digest = recipe_digest(recipe, data_sha256, parent.digest)
+    others = [card_digest(recipe.watched_data)] if recipe.watched_data else []
+    digest = recipe_digest(recipe, data_sha256, *others, parent.digest)
     if begin(out, digest):
         return out / "model"
-    cases = held_out_cases(
-        read_examples(examples_path(recipe.data, Split.HELD_OUT)),
-        parent.encoder,
-        per_task=recipe.held_out_cases,
-        max_tokens=recipe.model.max_tokens,
-    )
+    cases = _held_out(recipe.data, recipe, parent)
+    watched = _watched(recipe, parent, cases)
     before = measured(parent.folder, cases, parent.encoder)
     seen = mixture(
         read_examples(examples_path(recipe.data, Split.TRAIN)),
@@ -69,6 +69,9 @@ def tune(recipe: SftRecipe, out: Path) -> Path:
     if not seen.encoded:
         raise ConfigError(f"no example of {recipe.data} fits model.max_tokens")
     learnt = _learn(recipe, parent, seen, out)
+    if watched:
+        rise = recipe.max_bits_per_byte_rise
+        learnt["kept_share"] = draw_back(parent.folder, out, watched, parent.encoder, max_rise=rise)
     after = measured(out / "model", cases, parent.encoder)
     write_origin(
         out / "model",
@@ -92,6 +95,24 @@ def tune(recipe: SftRecipe, out: Path) -> Path:
         },
     )
     return out / "model"
+
+
+def _held_out(data: Path, recipe: SftRecipe, parent: ParentModel) -> list[Case]:
+    return held_out_cases(
+        read_examples(examples_path(data, Split.HELD_OUT)),
+        parent.encoder,
+        per_task=recipe.held_out_cases,
+        max_tokens=recipe.model.max_tokens,
+    )
+
+
+def _watched(recipe: SftRecipe, parent: ParentModel, cases: Sequence[Case]) -> list[Case]:
+    """Return the texts that must not become dearer; none where there is no limit."""
+    if not recipe.max_bits_per_byte_rise:
+        return []
+    if recipe.watched_data is None:
+        return plain_texts(cases, recipe.data)
+    return plain_texts(_held_out(recipe.watched_data, recipe, parent), recipe.watched_data)
 
 
 def _learn(recipe: SftRecipe, parent: ParentModel, seen: Mixture, out: Path) -> dict[str, object]:

@@ -8,6 +8,7 @@ from typing import Any, cast
 import bitsandbytes as bnb
 import pytest
 import torch
+from peft import PeftModel
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
@@ -22,7 +23,7 @@ from training.tuning.data import examples_path
 from training.tuning.encoding import Encoder
 from training.tuning.parent import find_parent
 from training.tuning.recipe import Method, ModelConfig, SftRecipe
-from training.tuning.record import Example, Task, read_examples
+from training.tuning.record import Example, Task, read_examples, write_examples
 from training.tuning.rows import IGNORED, RowCollator, mixture, packed_rows
 from training.tuning.sft import tune
 
@@ -141,6 +142,65 @@ def test_lora_says_what_share_it_trained_though_its_adapter_is_merged(
     assert 0 < record_of(tmp_path)["trained_share"] < 0.2
     whole = load_file(tmp_path / "model" / "model.safetensors")
     assert whole.keys() == load_file(tiny_model / "model.safetensors").keys()
+
+
+def test_weights_are_drawn_back_until_plain_text_costs_no_more_than_is_allowed(
+    tmp_path: Path, tiny_data: Path, tuned: Path
+) -> None:
+    base = tuned / "model"  # what it has learnt can be forgotten
+    settings = {"replay_share": 0.0, "seed": 3, "learning": {"lr": 0.1, "max_steps": 12}}
+    rises: dict[float, float] = {}
+    changes: dict[float, torch.Tensor] = {}
+    name = "model.layers.0.mlp.up_proj.weight"
+    before = load_file(base / "model.safetensors")[name]
+    for limit in (0.0, 0.05):
+        out = tmp_path / str(limit)
+        tune(recipe_of(tiny_data, base, max_bits_per_byte_rise=limit, **settings), out)
+        record = record_of(out)
+        rises[limit] = record["after"]["bits_per_byte"] / record["before"]["bits_per_byte"] - 1
+        changes[limit] = load_file(out / "model" / "model.safetensors")[name].float() - before
+    assert rises[0.0] > 0.05 >= rises[0.05]
+    share = record_of(tmp_path / "0.05")["kept_share"]
+    assert 0 < share < 1
+    assert torch.allclose(changes[0.05], share * changes[0.0], atol=2e-3)
+    assert "kept_share" not in record_of(tmp_path / "0.0")
+
+
+def test_an_adapter_is_scaled_as_the_weights_are(
+    tmp_path: Path, tiny_data: Path, tuned: Path
+) -> None:
+    recipe = recipe_of(
+        *(tiny_data, tuned / "model"),
+        method="lora",
+        replay_share=0.0,
+        max_bits_per_byte_rise=0.02,
+        adapter={"rank": 8, "alpha": 32},
+        learning={"lr": 0.05, "max_steps": 15},
+        held_out_cases=3,
+    )
+    tune(recipe, tmp_path)
+    share = record_of(tmp_path)["kept_share"]
+    assert 0 <= share < 1
+    base = AutoModelForCausalLM.from_pretrained(tuned / "model", dtype=torch.float32)
+    whole = PeftModel.from_pretrained(base, tmp_path / "adapter").merge_and_unload()
+    written = load_file(tmp_path / "model" / "model.safetensors")
+    for name, tensor in whole.state_dict().items():
+        if name in written:
+            assert torch.allclose(tensor.float(), written[name].float(), atol=1e-2), name
+
+
+def test_a_limit_needs_plain_text_to_be_read_on(
+    tmp_path: Path, tiny_data: Path, tiny_model: Path
+) -> None:
+    held_out = read_examples(examples_path(tiny_data, Split.HELD_OUT))
+    for split in Split:
+        path = examples_path(tmp_path / "data", split)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_examples(path, [each for each in held_out if each.task is not Task.PLAIN])
+    (tmp_path / "data" / "card.json").write_bytes((tiny_data / "card.json").read_bytes())
+    recipe = recipe_of(tmp_path / "data", tiny_model, max_bits_per_byte_rise=0.01)
+    with pytest.raises(ConfigError, match="holds no held-out plain text"):
+        tune(recipe, tmp_path / "out")
 
 
 def test_examples_of_a_row_do_not_see_each_other(tiny_data: Path, tiny_model: Path) -> None:
