@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -33,6 +34,12 @@ OLDEST_NEOVIM = (0, 12)
 NVIM_TIMEOUT_S = 10
 OF_DEVELOPERS = frozenset({"dev", "docs"})
 """Extras for work on Fimble itself, which nobody else misses."""
+_MEANING = {
+    TelemetryLevel.OFF: "nothing is recorded",
+    TelemetryLevel.METRICS: "outcomes and times are recorded on this machine; never code",
+    TelemetryLevel.KEYS: "outcomes and times are recorded with a pseudonym; never code",
+    TelemetryLevel.CONTENT: "the code around completions is recorded, too, in a store of its own",
+}
 _REQUIREMENT = re.compile(r"[\w.-]+")
 _EXTRA = re.compile(r"""extra == ["'](\w+)["']""")
 _VERSION = re.compile(r"v(\d+)\.(\d+)\S*")
@@ -158,11 +165,8 @@ def _completion(settings: Settings, clock: Clock) -> Fact:
 
 def _recording(settings: Settings) -> Iterator[Fact]:
     level = settings.telemetry.level
-    meaning = {
-        TelemetryLevel.OFF: "nothing is recorded",
-        TelemetryLevel.METRICS: "outcomes and times are recorded on this machine; never code",
-    }
-    yield Fact(name="telemetry", state=State.OK, detail=f"level {level.value}: {meaning[level]}")
+    detail = f"level {level.value}: {_MEANING[level]}"
+    yield Fact(name="telemetry", state=State.OK, detail=detail)
     if level is TelemetryLevel.OFF:
         return
     folder = spool_dir()
@@ -190,7 +194,8 @@ def _extras() -> Iterator[Fact]:
                 name=f"extra {extra}",
                 state=State.ABSENT,
                 detail=f"missing: {', '.join(missing)}",
-                remedy=f"pip install 'fimble[{extra}]'",
+                # Of this Python: another pip would install for another, and pipx' own has none.
+                remedy=f"{shlex.quote(sys.executable)} -m pip install 'fimble[{extra}]'",
             )
         else:
             yield Fact(name=f"extra {extra}", state=State.OK, detail="every package is there")

@@ -6,12 +6,13 @@ import json
 import os
 import subprocess
 import sys
+from importlib import metadata
 from typing import TYPE_CHECKING
 
 import pytest
 
-from fimble.settings import Settings
-from lsp_server.doctor import Fact, State, _missing, _neovim, _recording
+from fimble.settings import Settings, TelemetryLevel, TelemetrySettings
+from lsp_server.doctor import Fact, State, _extras, _missing, _neovim, _recording
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,6 +69,31 @@ def test_a_broken_configuration_is_named_once_and_the_rest_is_still_told(
     lines = [line.split()[:2] for line in done.stdout.splitlines()]
     assert ["broken", "configuration"] in lines
     assert ["ok", "telemetry"] in lines
+
+
+@pytest.mark.parametrize("level", TelemetryLevel)
+def test_every_level_of_recording_is_explained(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, level: TelemetryLevel
+) -> None:
+    monkeypatch.setenv("FIMBLE_DATA_DIR", str(tmp_path))
+    fact, *spool = _recording(Settings(telemetry=TelemetrySettings(level=level)))
+    assert fact.state is State.OK
+    assert fact.detail.startswith(f"level {level.value}: ")
+    assert bool(spool) is (level is not TelemetryLevel.OFF)
+
+
+def test_what_is_missing_is_installed_for_this_python(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Not for that of another `pip` on the PATH; environments of pipx have no such program."""
+    ours = metadata.distribution("fimble")
+    alone = tmp_path / "fimble-0.dist-info"
+    alone.mkdir()
+    (alone / "METADATA").write_text(ours.read_text("METADATA") or ours.read_text("PKG-INFO") or "")
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    monkeypatch.setattr(sys, "executable", "/home/é b/bin/python")
+    remedies = [fact.remedy for fact in _extras()]
+    assert "'/home/é b/bin/python' -m pip install 'fimble[analyst]'" in remedies
 
 
 def test_a_spool_that_cannot_be_written_is_no_reason_to_fail(
