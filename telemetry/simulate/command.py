@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import calendar
 import dataclasses
 import json
 import sys
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from telemetry.simulate.company import Simulation
 
 TRUTH_NAME = "truth.json"
+START_HELP = "first day, UTC; without one, the last day is the last workday before today"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--slowdown", type=float, default=1.0, help="of its other arms, factor on latency"
     )
-    parser.add_argument("--start", type=date.fromisoformat, metavar="DATE", help="first day, UTC")
+    parser.add_argument("--start", type=date.fromisoformat, metavar="DATE", help=START_HELP)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--format",
@@ -85,6 +87,15 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def last_workday(today: date) -> date:
+    """Return the last day before today on which people work.
+
+    Few days that end with a weekend would hold next to nothing.
+    """
+    day = today - timedelta(days=1)
+    return day - timedelta(days=max(0, day.weekday() - calendar.FRIDAY))
+
+
 def _simulation(arguments: argparse.Namespace) -> Simulation:
     """Return what the options ask for.
 
@@ -112,7 +123,7 @@ def _simulation(arguments: argparse.Namespace) -> Simulation:
     if experiment is None and (arguments.effect or arguments.slowdown != 1.0):
         raise InputError("--effect and --slowdown need an --experiment whose arms have them")
     today = datetime.fromtimestamp(SystemClock().wall_ms() / 1000, UTC).date()
-    start = arguments.start or today - timedelta(days=arguments.days)
+    start = arguments.start or last_workday(today) - timedelta(days=arguments.days - 1)
     if arguments.start is None and experiment is not None:
         start = experiment.start - timedelta(days=experiment.before_days)
     if start + timedelta(days=arguments.days) > today:

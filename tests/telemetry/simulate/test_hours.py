@@ -1,6 +1,7 @@
 """Simulated people work as people do: by day, each in their own rhythm, with the shipped model."""
 
 from collections.abc import Iterator
+from datetime import date
 
 import duckdb
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from fimble.cli import main
 from fimble.paths import SHIPPED_MODEL
 from telemetry.reader import reading
+from telemetry.simulate.command import last_workday
 from telemetry.simulate.world import World
 from telemetry.warehouse import Warehouse
 
@@ -60,3 +62,18 @@ def test_requests_per_active_hour_differ_between_people_and_days(
 def test_they_use_the_shipped_model(company: duckdb.DuckDBPyConnection) -> None:
     sql = "select distinct model from opportunities"
     assert company.execute(sql).fetchall() == [(SHIPPED_MODEL,)]
+
+
+@pytest.mark.parametrize(
+    ("today", "last"),
+    [
+        (date(2026, 11, 20), date(2026, 11, 19)),  # a Friday
+        (date(2026, 11, 21), date(2026, 11, 20)),
+        (date(2026, 11, 22), date(2026, 11, 20)),
+        (date(2026, 11, 23), date(2026, 11, 20)),
+        (date(2027, 1, 4), date(2027, 1, 1)),
+    ],
+)
+def test_two_days_end_with_one_of_work_whatever_today_is(today: date, last: date) -> None:
+    """Else who tries the simulator on a Monday finds nothing in it."""
+    assert last_workday(today) == last
