@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import sys
 from typing import IO, TYPE_CHECKING
@@ -45,6 +46,7 @@ def write_answer(
     *,
     fmt: Format,
     out: Path | None,
+    if_empty: str = "",
 ) -> None:
     """Run a query and write its result.
 
@@ -53,6 +55,7 @@ def write_answer(
         query_on: Gives the query for a connection with the views.
         fmt: How it is written.
         out: Where to, whole or not at all; None is standard output.
+        if_empty: For standard error, when the result on standard output has no row.
 
     Raises:
         InputError: The query is wrong, or the file cannot be written.
@@ -63,7 +66,8 @@ def write_answer(
     with one_message(), reading(spool_dir(), warehouse, output=part) as connection:
         query = query_on(connection)
         if out is None or part is None:
-            _write_rows(connection, query, fmt, sys.stdout)
+            if _write_rows(connection, query, fmt, sys.stdout) == 0:
+                sys.stderr.write(if_empty)
             return
         try:
             _write_file(connection, query, fmt, part)
@@ -83,10 +87,13 @@ def _write_file(connection: duckdb.DuckDBPyConnection, query: str, fmt: Format, 
 
 def _write_rows(
     connection: duckdb.DuckDBPyConnection, query: str, fmt: Format, out: IO[str]
-) -> None:
+) -> int:
+    """Write the result, and return how many rows it has."""
     result = connection.execute(query)
     names = [column[0] for column in result.description or []]
-    _WRITERS[fmt](names, _rows(result), out)
+    counted = itertools.count()
+    _WRITERS[fmt](names, (row for row, _ in zip(_rows(result), counted, strict=False)), out)
+    return next(counted)
 
 
 def _rows(result: duckdb.DuckDBPyConnection) -> Iterator[Row]:

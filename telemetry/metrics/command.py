@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fimble.errors import InputError
+from fimble.paths import data_dir
 from telemetry.answers import write_answer
 from telemetry.metrics.definition import definitions
 from telemetry.metrics.dictionary import dictionary, means
@@ -19,6 +20,10 @@ from telemetry.texts import quoted
 if TYPE_CHECKING:
     from telemetry.warehouse import Warehouse
 
+NOTHING = (
+    "fimble: {folder} holds nothing that counts here; write something in an editor first, or let "
+    "`fimble telemetry simulate` make people up\n"
+)
 _LIST_NAMES = ("name", "title", "unit", "better", "means")
 
 
@@ -111,6 +116,7 @@ def answer(warehouse: Warehouse, arguments: argparse.Namespace, question: Questi
         lambda connection: sql_of(connection, question),
         fmt=Format(arguments.format),
         out=arguments.out,
+        if_empty=NOTHING.format(folder=data_dir()),
     )
 
 

@@ -182,6 +182,19 @@ def test_nothing_recorded_is_no_row_and_no_error(store: Store) -> None:
             assert ask(connection, Question(metric=name, by=("day", "model"))) == []
 
 
+def test_who_has_recorded_nothing_is_told_beside_the_empty_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FIMBLE_DATA_DIR", str(tmp_path))
+    for fmt, said in (("table", "(0 rows)\n"), ("json", "[\n]\n")):
+        assert main(["telemetry", "metric", "acceptance_rate", "--format", fmt]) == 0
+        told = capsys.readouterr()
+        assert told.out.endswith(said)
+        assert f"{tmp_path} holds nothing that counts here" in told.err
+    assert main(["telemetry", "sql", "select 1 where false"]) == 0
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
@@ -225,6 +238,7 @@ def test_the_command_writes_every_format(
     table = capsys.readouterr().out.splitlines()
     assert table[0].split()[:3] == ["editor", "model", "num_users"]
     assert table[-1] == "(1 row)"
+    assert capsys.readouterr().err == ""
     out = tmp_path / "it's.parquet"
     assert main([*asked, "--format", "parquet", "--out", str(out)]) == 0
     assert main(["telemetry", "metrics", "--format", "csv", "--out", str(tmp_path / "m.csv")]) == 0
