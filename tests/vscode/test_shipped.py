@@ -33,7 +33,9 @@ async def test_the_shipped_model_answers_and_the_status_says_why(tmp_path: Path)
         await shown.status(lambda seen: seen.startswith(f" Fimble: {SHIPPED_MODEL}"))
         await shown.press("Tab")
         await shown.until(lambda: f"fs.{ghost}" in (shown.project / "lines.js").read_text())
-        assert (await shown.outcome(0))[:3] == ("accepted", "editor", len(ghost))
+        taken = ("accepted", "editor", len(ghost))
+        # Keys that came before an answer on a busy machine left outcomes of their own.
+        await shown.until(lambda: taken in [outcome[:3] for outcome in shown.outcomes()])
         await shown.run("Fimble: Why No Suggestion?")
         await shown.page.wait_for("the server does not answer: no answer from http://127.0.0.1:9")
         served = {(e["model"], e["backend"]) for e in shown.events("served")}

@@ -83,7 +83,7 @@ class Window:
     async def settle(self) -> None:
         """Press keys until VS Code asks: its parts come up one after the other."""
         await self.until_seen(STATUS, lambda seen: seen == READY, limit_s=START_LIMIT_S)
-        await self.edit("first.py", "def first():\n", line=1)
+        await self.edit(FIRST, FIRST_TEXT, line=1)
         deadline_s = time.monotonic() + START_LIMIT_S
         while "fimble.lsp:" not in self.log():
             assert time.monotonic() < deadline_s, await self.page.text()
@@ -211,6 +211,8 @@ class Window:
         return self.outcomes()[number]
 
 
+FIRST, FIRST_TEXT = "first.py", "def first():\n"
+"""There before VS Code is: until it watches the folder, it does not see a file that comes."""
 READY = " Fimble"
 """The status once the server runs, before its first answer."""
 STATUS = "document.getElementById('fimble.fimble.fimble')?.textContent ?? ''"
@@ -248,6 +250,7 @@ async def window(
     """
     (folder / "fimble.toml").write_text(config)
     (folder / "project").mkdir()
+    (folder / "project" / FIRST).write_text(FIRST_TEXT)
     for place in ("User", "Machine"):  # paths of programs are settings of the machine
         target = folder / "code" / place / "settings.json"
         target.parent.mkdir(parents=True)
