@@ -83,8 +83,8 @@ class Editor:
         return [tuple(event[field] for field in fields) for event in resolved]
 
 
-def started(neovim: Path, folder: Path, config: str, *, init: Path = CONFIG) -> Iterator[Editor]:
-    """Yield a Neovim with the file `init`, whose language server has this configuration."""
+def surroundings(folder: Path, config: str) -> dict[str, str]:
+    """Write the configuration, and return the variables that keep Neovim and server in `folder`."""
     (folder / "fimble.toml").write_text(f"{config}[completion]\ndeadline_ms = 0\n")
     folders = {
         "XDG_CONFIG_HOME": "config",
@@ -96,7 +96,12 @@ def started(neovim: Path, folder: Path, config: str, *, init: Path = CONFIG) -> 
         "FIMBLE_CONFIG": "fimble.toml",
     }
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    variables = {"PATH": path, **{name: str(folder / value) for name, value in folders.items()}}
+    return {"PATH": path, **{name: str(folder / value) for name, value in folders.items()}}
+
+
+def started(neovim: Path, folder: Path, config: str, *, init: Path = CONFIG) -> Iterator[Editor]:
+    """Yield a Neovim with the file `init`, whose language server has this configuration."""
+    variables = surroundings(folder, config)
     command = ["env", *(f"{name}={value}" for name, value in variables.items())]
     command += [str(neovim), "--embed", "--headless", "-n", "-i", "NONE", "-u", str(init)]
     nvim = pynvim.attach("child", argv=command)

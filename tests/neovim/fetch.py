@@ -2,8 +2,10 @@
 
 Neovim 0.12 is newer than what stable distributions carry. The packages of a newer Debian suite are
 downloaded by `apt-get` itself, with state, cache and sources of its own, and unpacked into a
-private folder; nothing of the system's package state is read or changed. The unpacked program runs
-through the dynamic loader that was unpacked with it.
+private folder; nothing of the system's package state is read or changed. The unpacked program is
+told by `patchelf`, from the same suite, to run with the dynamic loader and the libraries that were
+unpacked with it. To start that loader with the program's name would be enough for a Neovim without
+a screen, but one with a screen starts itself a second time, and would start the loader.
 
     python tests/neovim/fetch.py build/neovim
 """
@@ -29,12 +31,12 @@ SUITES = ("forky", "sid")
 APT_SOURCES = Path("/etc/apt")
 _ONE_LINE = re.compile(r"^deb\s+(?:\[[^\]]*\]\s+)?(\S+)\s+(\S+)\s+(.+)$")
 LAUNCHER = """#!/bin/sh
-# Runs the unpacked Neovim with the libraries that were unpacked with it.
+# Runs the unpacked Neovim with the runtime files that were unpacked with it.
 here={root}
 export VIMRUNTIME="$here/usr/share/nvim/runtime"
 export LUA_CPATH="{modules}/?.so;;"
 export LUA_PATH="$here/usr/share/lua/5.1/?.lua;;"
-exec "{loader}" --library-path "{libraries}" "$here/usr/bin/nvim" "$@"
+exec "$here/usr/bin/nvim" "$@"
 """
 
 
@@ -131,7 +133,7 @@ def _download(folder: Path, mirror: str, suite: str) -> list[Path]:
     apt = ["apt-get", "-q", "-y", *(f"-o{key}={value}" for key, value in options.items())]
     for command in (
         [*apt, "update"],
-        [*apt, "install", "--download-only", "--no-install-recommends", "neovim"],
+        [*apt, "install", "--download-only", "--no-install-recommends", "neovim", "patchelf"],
     ):
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
@@ -152,12 +154,27 @@ def _unpack(packages: list[Path], prefix: Path) -> Path:
     modules = sorted(root.glob("usr/lib/*/lua/5.1"))
     if not loaders or not modules or not (root / "usr/bin/nvim").exists():
         raise CannotFetchError("the packages hold no Neovim for this processor")
-    libraries = ":".join(sorted({str(path.parent) for path in root.rglob("*.so.*")}))
-    text = LAUNCHER.format(root=root, loader=loaders[0], libraries=libraries, modules=modules[0])
+    _bind(root, loaders[0])
     launcher = prefix / "nvim"
-    launcher.write_text(text, encoding="utf-8")
+    launcher.write_text(LAUNCHER.format(root=root, modules=modules[0]), encoding="utf-8")
     launcher.chmod(0o755)
     return launcher
+
+
+def _bind(root: Path, loader: Path) -> None:
+    """Write the unpacked loader and libraries into the program.
+
+    Raises:
+        CannotFetchError: `patchelf` does not run here.
+    """
+    libraries = ":".join(sorted({str(path.parent) for path in root.rglob("*.so.*")}))
+    patchelf = [str(loader), "--library-path", libraries, str(root / "usr/bin/patchelf")]
+    # An old-style path, which holds for what the libraries themselves need, too.
+    places = ["--set-interpreter", str(loader), "--force-rpath", "--set-rpath", libraries]
+    command = [*patchelf, *places, str(root / "usr/bin/nvim")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    if done.returncode != 0:
+        raise CannotFetchError(done.stderr.strip() or "patchelf failed")
 
 
 if __name__ == "__main__":
