@@ -49,6 +49,8 @@ class Soundness:
         self._lines = _lines_of(site)
         self._parser: Parser | None = None
         self._around: Tree | None = None
+        self._latest = "", ""
+        """The latest text that was judged, and its sound part."""
         # A piece of a very long line says nothing about the whole.
         if site.language is not None and len(self._lines.head) < NEAR_CHARS:
             self._parser = Parser(grammar(site.language.name))
@@ -57,10 +59,12 @@ class Soundness:
 
     def sound_part(self, text: str) -> str:
         """Return the longest start of `text`, in whole lines, that breaks nothing; maybe empty."""
-        part = text
-        while part.strip() and self.breaks(part):
-            part = part[: max(part.rstrip().rfind("\n"), 0)].rstrip()
-        return part
+        if text != self._latest[0]:
+            part = text
+            while part.strip() and self.breaks(part):
+                part = part[: max(part.rstrip().rfind("\n"), 0)].rstrip()
+            self._latest = text, part
+        return self._latest[1]
 
     def breaks(self, text: str) -> bool:
         """Return whether `text` at the cursor adds an error to code that had none there."""

@@ -56,7 +56,8 @@ class Backend:
         self._info: EngineInfo | None = None
         self._connecting = asyncio.Lock()
         self._slots = asyncio.Semaphore(settings.num_parallel)
-        self._num_running = 0
+        self.num_running = 0
+        """Streams of this session."""
         # The shared engine starts its process again by itself; of a server, a connection that was
         # kept may have ended since the last request.
         self._num_attempts = 1 if settings.kind is BackendKind.EMBEDDED else 2
@@ -89,9 +90,9 @@ class Backend:
         return self._info is not None and self._info.takes_beginning
 
     @property
-    def is_idle(self) -> bool:
-        """Whether the engine is up, and nothing of this session runs on it."""
-        return self._info is not None and not self._num_running
+    def is_up(self) -> bool:
+        """Whether the engine has said something about itself."""
+        return self._info is not None
 
     def factor_for(self, limits: Limits) -> float:
         """Return how much of a window's budget the engine's own limits leave room for, up to 1.
@@ -178,13 +179,15 @@ class Backend:
 
     @asynccontextmanager
     async def _running(self) -> AsyncGenerator[None]:
-        self._num_running += 1
+        self.num_running += 1
         try:
             yield
         finally:
-            self._num_running -= 1
+            self.num_running -= 1
 
     async def _up_in_time(self, patience_s: float) -> None:
+        if self._info is not None:
+            return
         if self._settings.kind is BackendKind.EMBEDDED:
             patience_s = max(patience_s, START_TIMEOUT_S)
         try:

@@ -144,9 +144,10 @@ class Completer:
         """
         if (known := self._others.get(asked.around)) is not None:
             return known
-        spot, count = asked.spot(), self._settings.num_candidates - 1
+        count = self._settings.num_candidates - 1
         if not count:
             return []
+        spot = asked.spot()
         drawing = [asyncio.create_task(self._draw(spot, asked, seed)) for seed in range(count)]
         for task in drawing:
             task.add_done_callback(_retrieved)
@@ -202,7 +203,7 @@ class Completer:
         """
         if self._live is not None or self._warming is not None:
             return
-        if self._route.current.is_idle and self._cache.find(asked.around) is None:
+        if self._route.is_idle and self._cache.find(asked.around) is None:
             self._warming = asyncio.create_task(self._read(asked))
 
     def abandon(self) -> None:

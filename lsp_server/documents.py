@@ -22,6 +22,8 @@ from fimble.text import LineIndex, Position, PositionEncoding, to_lf, units
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+_STRIDE_LINES = 32
+"""So many lines are counted at once."""
 _LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
@@ -160,31 +162,34 @@ class Document:
         `step_lines`, halved again and again, and their common multiples are never between them.
         """
         anchor = math.lcm(*_halvings(step_lines))
-        first, num_chars = place.line, place.column
-        while first > 0 and num_chars <= min_chars:
-            first -= 1
-            num_chars += len(self.lines[first].rstrip("\r\n")) + 1
+        first = self._line_before(place, min_chars + 1)
         first -= first % anchor
         return to_lf("".join((*self.lines[first : place.line], self.head(place))))
 
     def tail(self, place: Place, num_chars: int) -> str:
         """Return the last `num_chars` characters before `place`, LF only."""
-        first, found = place.line, place.column
-        # A line end counts once in LF text, so a margin of one character a line is enough.
-        while first > 0 and found - (place.line - first) < num_chars:
-            first -= 1
-            found += len(self.lines[first])
+        first = self._line_before(place, num_chars)
         return to_lf("".join((*self.lines[first : place.line], self.head(place))))[-num_chars:]
 
     def after(self, place: Place, num_chars: int) -> str:
         """Return the first `num_chars` characters behind `place`, LF only."""
-        parts = [self.lines[place.line][place.column :]]
-        found, line = len(parts[0]), place.line + 1
-        while line < len(self.lines) and found - len(parts) < num_chars:
-            parts.append(self.lines[line])
-            found += len(parts[-1])
-            line += 1
-        return to_lf("".join(parts))[:num_chars]
+        rest = self.lines[place.line][place.column :]
+        found, end = len(rest), place.line + 1
+        while end < len(self.lines) and found - (end - place.line) < num_chars:
+            below = min(len(self.lines), end + _STRIDE_LINES)
+            found += sum(map(len, self.lines[end:below]))
+            end = below
+        return to_lf("".join((rest, *self.lines[place.line + 1 : end])))[:num_chars]
+
+    def _line_before(self, place: Place, num_chars: int) -> int:
+        """Return a line from which on `num_chars` characters or more stand before `place`."""
+        first, found = place.line, place.column
+        # A line end counts once in LF text, so a margin of one character a line is enough.
+        while first > 0 and found - (place.line - first) < num_chars:
+            above = max(0, first - _STRIDE_LINES)
+            found += sum(map(len, self.lines[above:first]))
+            first = above
+        return first
 
     def _clamped(self, position: Position, encoding: PositionEncoding) -> Place:
         if position.line >= len(self.lines):

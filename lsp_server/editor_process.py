@@ -6,14 +6,12 @@ import asyncio
 import contextlib
 import signal
 import sys
-import threading
-
-from pygls.io_ import run_async
 
 from fimble.paths import state_dir
 from lsp_server.features import make_server
 from lsp_server.logs import start_log
-from lsp_server.stdio import WriterThread, claim_stdout, read_from
+from lsp_server.reading import Reading
+from lsp_server.stdio import Writer, claim_stdout, read_from
 
 LOG_NAME = "lsp.log"
 
@@ -30,25 +28,18 @@ def serve() -> int:
 
 async def _serve(stdout: int) -> int:
     server = make_server()
-    writer = WriterThread(stdout)
+    writer = Writer(stdout)
     server.protocol.set_writer(writer)
     current = asyncio.current_task()
     assert current is not None
     with contextlib.suppress(NotImplementedError, ValueError):  # Windows has no such handlers
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, current.cancel)
-    exit_code = 1
+    reading = Reading(server)
+    read_from(sys.stdin.fileno(), reading.take)
     try:
-        await run_async(
-            stop_event=threading.Event(),
-            reader=read_from(sys.stdin.fileno()),
-            protocol=server.protocol,
-            error_handler=server.report_server_error,
-        )
-    except SystemExit as left:  # pygls leaves so at `exit`
-        exit_code = left.code if isinstance(left.code, int) else 1
-    except (asyncio.CancelledError, asyncio.IncompleteReadError):
-        exit_code = 1
+        return await reading.ended
+    except asyncio.CancelledError:
+        return 1
     finally:
         await server.end()
         writer.close()
-    return exit_code

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 IGNORE_FILE = ".fimbleignore"
 """In the root of a workspace; its lines are those of a `.gitignore`."""
 _LONGEST_FILE_BYTES = 1_000_000
+_MAX_KNOWN = 256
 
 
 class Exclusions:
@@ -31,10 +32,13 @@ class Exclusions:
         self._rules = list(rules_in("\n".join(settings.disabled_globs), ""))
         self._ignored: dict[str, list[Rule]] = {}
         """Rules of the ignore files, by the URI of their folder."""
+        self._by_name: dict[tuple[str, ...], Why | None] = {}
+        """What the names of documents say, by their URIs and the folders."""
 
     def read(self, folders: Sequence[str]) -> None:
         """Read the ignore files of workspace folders, given as URIs. Blocks."""
         self._ignored = {folder: _rules_of(folder) for folder in folders}
+        self._by_name = {}  # after the rules: who is just asked keeps to the former of both
 
     def why(self, document: Document, folders: Sequence[str]) -> Why | None:
         """Return why a document gets no completions; None where it gets some."""
@@ -43,12 +47,21 @@ class Exclusions:
             return Why.TOO_LARGE
         if document.language_id in settings.disabled_languages:
             return Why.DISABLED
-        path = project_path(document.uri, folders)
+        by_name, key = self._by_name, (document.uri, *folders)
+        if key not in by_name:
+            if len(by_name) >= _MAX_KNOWN:
+                by_name.clear()
+            by_name[key] = self._why_by_name(document.uri, folders)
+        return by_name[key]
+
+    def _why_by_name(self, uri: str, folders: Sequence[str]) -> Why | None:
+        settings = self._settings
+        path = project_path(uri, folders)
         if not settings.in_secret_files and is_secret(path):
             return Why.SECRET
         if _is_below_ignored(path, self._rules):
             return Why.GLOB
-        at = PurePosixPath(path_of(document.uri))  # cells of notebooks have a scheme of their own
+        at = PurePosixPath(path_of(uri))  # cells of notebooks have a scheme of their own
         folder = next((f for f in self._ignored if at.is_relative_to(path_of(f))), "")
         rules = self._ignored.get(folder, [])
         return Why.IGNORED if _is_below_ignored(path, rules) else None

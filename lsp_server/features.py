@@ -27,6 +27,7 @@ from lsp_server.configuring import (
 )
 from lsp_server.logs import OUR_LOGGER
 from lsp_server.offers import Selected
+from lsp_server.protocol import Protocol
 from lsp_server.recording import start_recording
 from lsp_server.rollouts.following import Following
 from lsp_server.session import Session
@@ -68,6 +69,7 @@ class FimbleServer(LanguageServer):
             notebook_document_sync=types.NotebookDocumentSyncOptions(
                 [types.NotebookDocumentFilterWithNotebook(notebook="*")]
             ),
+            protocol_cls=Protocol,
             converter_factory=converter,
         )
         self.clock = clock

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
-from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 TEMPERATURE = 0.6
 """Of what is drawn: other than the likeliest, and seldom nonsense."""
+_BRACKETS = ("()", "[]", "{}")
 _REASONS = {
     FinishReason.LENGTH: StopReason.LENGTH,
     FinishReason.END_TOKEN: StopReason.END_TOKEN,
@@ -104,6 +105,7 @@ class Generation:
         self._seed = seed
         self._is_alone = False
         self._soundness: Soundness | None = None
+        self._looking_ahead: asyncio.Handle | None = None
 
     @property
     def so_far(self) -> str:
@@ -165,11 +167,15 @@ class Generation:
             return replace(query, temperature=TEMPERATURE, seed=self._seed)
 
         final: Cut | None = None
-        async with aclosing(self._route.stream(query_for)) as items:
+        items = self._route.stream(query_for)
+        try:
             async for item in items:
                 final = self._take(item, final)
                 if (final is not None and not to_the_end) or not self.agrees:
+                    self._route.leave(items)
                     break
+        finally:
+            self._stop_looking_ahead()
         return final
 
     def leave_out_snippets(self) -> bool:
@@ -200,25 +206,53 @@ class Generation:
             self.counts.prompt_tokens, self.counts.cached_tokens = item.prompt
         if not self.counts.generated_tokens:
             self.counts.first_token_at_ms = self._clock.monotonic_ms()
-            # Now, because the engine is at work on the next token meanwhile.
-            self._soundness = Soundness(self.spot.site)
         self.counts.generated_tokens += 1
         self.counts.logprobs.append(item.logprob)
         self._raw += item.text
         so_far = cut(self.so_far, self.spot.site)
-        return None if so_far.reason is None else self._done(so_far)
+        if so_far.reason is not None:
+            return self._done(so_far)
+        if self._looking_ahead is None:
+            # Not before all that has come is read, and while the engine is at work on the next.
+            self._looking_ahead = asyncio.get_running_loop().call_soon(self._look_ahead)
+        return None
+
+    def _look_ahead(self) -> None:
+        """Judge what will be the whole text if the next token ends it."""
+        self._looking_ahead = None
+        text = self.so_far
+        is_line = self.spot.site.scope is Scope.LINE
+        if _is_closed(text) if is_line else text.endswith("\n"):
+            self._sound(cut(text, self.spot.site))
+        else:
+            self._judge()
+
+    def _stop_looking_ahead(self) -> None:
+        if self._looking_ahead is not None:
+            self._looking_ahead.cancel()
+            self._looking_ahead = None
+
+    def _judge(self) -> Soundness:
+        if self._soundness is None:
+            self._soundness = Soundness(self.spot.site)
+        return self._soundness
 
     def _sound(self, final: Cut) -> Cut:
         """Cut back a completion that would break code that parses."""
-        if self._soundness is None:
+        if not self.counts.generated_tokens:
             return final
-        part = self._soundness.sound_part(final.text)
+        part = self._judge().sound_part(final.text)
         return final if part == final.text else Cut(part, StopReason.SYNTAX)
 
     def _done(self, final: Cut) -> Cut:
         final = self._sound(final)
         self.counts.done_at_ms = self._clock.monotonic_ms()
         return final
+
+
+def _is_closed(text: str) -> bool:
+    """Return whether a line may end behind `text`, as far as its brackets say."""
+    return all(text.count(opener) == text.count(closer) for opener, closer in _BRACKETS)
 
 
 async def run_within_context(

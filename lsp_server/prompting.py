@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from fimble.languages import Language
     from lsp_server.documents import Document, Place
 
+_MAX_KNOWN = 256
+"""Documents whose paths are remembered: they are asked for several times at every key."""
 SITE_CHARS = 8192
 """Text on each side of the cursor that decides where a completion ends."""
 
@@ -109,6 +112,7 @@ def language_of(document: Document) -> Language | None:
     return by_lsp_id(document.language_id) or by_path(path_of(document.uri))
 
 
+@lru_cache(_MAX_KNOWN)
 def path_of(uri: str) -> str:
     """Return the path in a URI, decoded, with slashes."""
     return unquote(urlsplit(uri).path)
@@ -121,6 +125,11 @@ def project_path(uri: str, folders: Sequence[str]) -> str:
         uri: The document's URI.
         folders: URIs of the workspace folders.
     """
+    return _project_path(uri, tuple(folders))
+
+
+@lru_cache(_MAX_KNOWN)
+def _project_path(uri: str, folders: tuple[str, ...]) -> str:
     path = PurePosixPath(path_of(uri))
     roots = [PurePosixPath(path_of(folder)) for folder in folders]
     inside = [root for root in roots if path.is_relative_to(root) and root.name]

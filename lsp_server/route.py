@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from fimble.engine import Finish, Token
     from lsp_server.backend import Backend
 
+LEAVE_S = 0.002
+"""To close a stream and its connection takes as long as to write an answer, so that goes first."""
 _PROBE = Query(parts=("x",), max_new_tokens=1)
 
 
@@ -46,6 +48,7 @@ class Route:
         self._patience_s = patience_s
         self._breaker = Breaker()
         self._probe: asyncio.Task[None] | None = None
+        self._leaving: set[asyncio.Task[None]] = set()
         self._trouble: FimbleError | None = None
         """Why the server is not asked."""
         self._is_told = True
@@ -57,6 +60,11 @@ class Route:
         """What a request of now goes to."""
         spare = self._spare
         return self._server if spare is None or self._breaker.is_closed else spare
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether what answers is up, and nothing of this session runs on it that is wanted."""
+        return self.current.is_up and self.current.num_running <= len(self._leaving)
 
     @property
     def trouble(self) -> str:
@@ -120,8 +128,15 @@ class Route:
             async for item in items:
                 yield item
 
+    def leave(self, items: AsyncGenerator[Token | Finish]) -> None:
+        """Close a stream whose reader has got what it wants, as soon as the answer is written."""
+        task = asyncio.create_task(_closed_later(items))
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
+
     async def close(self) -> None:
         """Release both."""
+        await asyncio.gather(*self._leaving, return_exceptions=True)
         if self._probe is not None:
             self._probe.cancel()
             await asyncio.gather(self._probe, return_exceptions=True)
@@ -183,3 +198,10 @@ class Route:
 
     def _silence(self) -> EngineError:
         return EngineError(f"the server has said nothing for {self._patience_s:g} s")
+
+
+async def _closed_later(items: AsyncGenerator[Token | Finish]) -> None:
+    try:
+        await asyncio.sleep(LEAVE_S)
+    finally:
+        await items.aclose()

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 NOTICE_PAUSE_MS = 60_000
 """A message of one kind is shown once in so long."""
+LOG_AFTER_S = 0.05
 _log = logging.getLogger("fimble.lsp")
 
 
@@ -81,6 +82,7 @@ class Session:
         self._clock = clock
         self._completers: dict[str, DocumentCompleters] = {}
         self._decisions: dict[str, Decision] = {}
+        self._unlogged: list[Decision] = []
         self._behind_when_served: dict[str, str] = {}
         self._noticed_ms: dict[str, float] = {}
         self._lookahead = Lookahead()
@@ -198,11 +200,11 @@ class Session:
             route = asking.drawn.variant.route
             if (trouble := route.pop_trouble()) is not None:
                 self._notice(trouble, "; the embedded engine answers until it does")
+            decision = decision._replace(total_ms=total_ms, trouble=route.trouble)
             if request.uri in self._completers:
-                decision = decision._replace(total_ms=total_ms, trouble=route.trouble)
                 self._decisions[request.uri] = decision
             self._missed(request, asking, decision, error_kind)
-            _log.info("%s cache=%s ms=%s", decision.why.name, decision.cache, total_ms)
+            self._log_later(decision)
         return items
 
     def explain(self, uri: str) -> dict[str, object]:
@@ -217,10 +219,22 @@ class Session:
     async def close(self) -> None:
         """End the session: resolve what is open, and release the engine."""
         self.recorder.ended()
+        self._log_all()
         self._context.close()
         for completer in self._completers.values():
             await completer.close()
         await self._variants.close()
+
+    def _log_later(self, decision: Decision) -> None:
+        """Log a request once its answer is written: that wakes a thread."""
+        if not self._unlogged:
+            asyncio.get_running_loop().call_later(LOG_AFTER_S, self._log_all)
+        self._unlogged.append(decision)
+
+    def _log_all(self) -> None:
+        for each in self._unlogged:
+            _log.info("%s cache=%s ms=%s", each.why.name, each.cache, each.total_ms)
+        self._unlogged.clear()
 
     def _draw(self, uri: str) -> Drawn:
         """Return the arms of a request, and what answers it."""

@@ -8,6 +8,7 @@ waits for one: until it is there, prompts hold what was chosen before, or nothin
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -183,11 +184,7 @@ class ContextSource:
 
     def _root_of(self, uri: str) -> Path | None:
         """Return the innermost workspace folder that a document lies in."""
-        path = _place_of(uri)
-        inside = [
-            root for f in self._folders if path.is_relative_to(root := _place_of(f)) and root.name
-        ]
-        return max(inside, key=lambda root: len(root.parts), default=None)
+        return _root_of(uri, tuple(self._folders))
 
     def _edited_beside(self, uri: str, root: Path) -> tuple[Edited, ...]:
         """Return what was edited lately in other documents of a folder."""
@@ -226,6 +223,13 @@ def around_place(document: Document, place: Place, folders: Sequence[str]) -> Ar
         document.after(place, _SUFFIX_CHARS),
         language.name if language else "",
     )
+
+
+@lru_cache(256)
+def _root_of(uri: str, folders: tuple[str, ...]) -> Path | None:
+    path = _place_of(uri)
+    inside = [root for f in folders if path.is_relative_to(root := _place_of(f)) and root.name]
+    return max(inside, key=lambda root: len(root.parts), default=None)
 
 
 def _place_of(uri: str) -> Path:

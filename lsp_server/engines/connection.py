@@ -10,11 +10,14 @@ import asyncio
 import contextlib
 import json
 import ssl
+import urllib.request
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp.http import HttpProcessingError
+from yarl import URL
 
 from fimble.errors import (
     ConfigError,
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Generator, Mapping
 
 CONNECT_TIMEOUT_S = 5
+IDLE_S = 60
+"""A connection is kept for so long; what stands between us and a server may forget it later."""
 SILENCE_TIMEOUT_S = 60
 """TGI sends a comment every 15 seconds while a stream waits; longer silence is a dead server."""
 LONGEST_EVENT_BYTES = 2**20
@@ -56,6 +61,8 @@ class Connection:
     def __init__(self, server: Server) -> None:
         self.server = server
         self._open_session: aiohttp.ClientSession | None = None
+        self._proxy: URL | None = None
+        self._opening: asyncio.Task[None] | None = None
 
     async def session(self) -> aiohttp.ClientSession:
         """Return the session, opened when first needed.
@@ -66,6 +73,9 @@ class Connection:
         if self._open_session is None:
             server = self.server
             verified = await asyncio.to_thread(_verified_by, server.ca_file)
+            if server.uses_proxies:
+                # aiohttp would look at every request anew, each time in a thread.
+                self._proxy = await asyncio.to_thread(_proxy_for, server.url)
             # Another request may have come while the file was read.
             self._open_session = self._open_session or aiohttp.ClientSession(
                 headers={"Authorization": f"Bearer {server.token}"} if server.token else {},
@@ -74,14 +84,35 @@ class Connection:
                     sock_connect=CONNECT_TIMEOUT_S,
                     sock_read=server.silence_timeout_s,
                 ),
-                connector=aiohttp.TCPConnector(ssl=verified),
+                connector=aiohttp.TCPConnector(ssl=verified, keepalive_timeout=IDLE_S),
                 read_bufsize=LONGEST_EVENT_BYTES,
-                trust_env=server.uses_proxies,
+                proxy=self._proxy,
             )
         return self._open_session
 
+    def prepare(self) -> None:
+        """Open a connection for the next request in the background, if none is free.
+
+        Who leaves a stream early closes its connection; so the next query need not wait for one.
+        """
+        if self._open_session is not None and self._opening is None:
+            self._opening = asyncio.create_task(self._open_one(self._open_session))
+
+    async def _open_one(self, session: aiohttp.ClientSession) -> None:
+        request = aiohttp.ClientRequest("GET", URL(self.server.url), proxy=self._proxy)
+        try:
+            assert session.connector is not None
+            (await session.connector.connect(request, [], session.timeout)).release()
+        except (aiohttp.ClientError, OSError, TimeoutError):
+            pass  # whoever asks will be told
+        finally:
+            self._opening = None
+
     async def close(self) -> None:
         """Release connections; streams under way end."""
+        if self._opening is not None:
+            self._opening.cancel()
+            await asyncio.gather(self._opening, return_exceptions=True)
         if self._open_session is not None:
             await self._open_session.close()
 
@@ -126,6 +157,15 @@ def _verified_by(ca_file: str) -> ssl.SSLContext | bool:
     except (OSError, ssl.SSLError) as error:
         raise ConfigError(f"ca_file is {ca_file}, which cannot be used: {error}") from error
     return context
+
+
+def _proxy_for(url: str) -> URL | None:
+    """Return the proxy that the environment, or the system, names for a server."""
+    parts = urlsplit(url)
+    if parts.hostname is None or urllib.request.proxy_bypass(parts.hostname):
+        return None
+    proxy = urllib.request.getproxies().get(parts.scheme)
+    return URL(proxy) if proxy else None
 
 
 async def body_of(response: aiohttp.ClientResponse) -> bytes:

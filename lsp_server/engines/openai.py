@@ -170,6 +170,7 @@ class CompletionsEngine:
             response = await session.post(f"{self._url}/completions", data=data, headers=headers)
             with contextlib.closing(response):
                 await self._raise_for_status(response)
+                self._connection.prepare()
                 async for data in events(response):
                     if data == _LAST:
                         break

@@ -112,6 +112,7 @@ class TgiEngine:
             # keeps the connection for the next query.
             with contextlib.closing(response):
                 await _raise_for_status(response)
+                self._connection.prepare()
                 async for data in events(response):
                     event = _event(data)
                     yield _token(event)

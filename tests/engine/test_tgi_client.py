@@ -20,6 +20,7 @@ from fimble.errors import (
     SentinelInTextError,
 )
 from fimble.fim import FIMBLE, FORMATS, FimOrder, infill_prompt
+from lsp_server.engines.connection import Connection, Server
 from lsp_server.engines.tgi import TgiEngine
 from tests.engine.tgi_stand_in import INFO, TgiStandIn, error_event, token_event
 
@@ -122,13 +123,44 @@ async def test_comments_odd_packets_and_absent_logprobs_do_not_disturb(
     assert tokens[2].reason is FinishReason.STOP_SEQUENCE
 
 
-async def test_answers_read_to_their_end_share_one_connection(
+async def test_answers_read_to_their_end_share_a_connection_and_the_one_kept_ready(
     tgi: TgiStandIn, client: TgiEngine
 ) -> None:
     for _ in range(5):
         await answer(client, query())
 
-    assert len(tgi.connections) == 1
+    assert len(tgi.connections) <= 2
+
+
+async def test_while_a_stream_is_read_a_connection_is_opened_for_the_next(
+    tgi: TgiStandIn, client: TgiEngine
+) -> None:
+    tgi.script = tgi.write_and_hang(token_event(1, "a"))
+
+    for number in range(1, 4):
+        async with aclosing(client.stream(query())) as items:
+            await anext(items)
+            while tgi.num_open < 2:
+                await asyncio.sleep(0.001)
+        while tgi.clients_left < number or tgi.num_open > 1:
+            await asyncio.sleep(0.001)
+
+    assert len(tgi.connections) == 3  # one a query; the next one has been open before each
+
+
+async def test_where_nothing_listens_no_connection_is_kept_ready_and_nobody_is_told() -> None:
+    told: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    connection = Connection(Server(url="http://127.0.0.1:1"))
+    session = await connection.session()
+    connection.prepare()
+    connection.prepare()
+    await asyncio.sleep(0.1)
+
+    with pytest.raises(EngineUnavailableError), connection.translated_errors():
+        await session.get("http://127.0.0.1:1/info")
+    await connection.close()
+    assert told == []
 
 
 async def test_closing_the_stream_closes_the_connection_at_once(

@@ -63,6 +63,12 @@ class TgiStandIn:
         self.authorization: list[str | None] = []
         self.connections: set[object] = set()
         self.clients_left = 0
+        self._server: web.Server[web.BaseRequest] | None = None
+
+    @property
+    def num_open(self) -> int:
+        """Connections that are open now."""
+        return len(self._server.connections) if self._server else 0
 
     @staticmethod
     def write(*pieces: bytes) -> Callable[[web.StreamResponse], Awaitable[None]]:
@@ -112,6 +118,7 @@ class TgiStandIn:
         app.router.add_get("/info", self._info)
         runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.01)
         await runner.setup()
+        self._server = runner.server
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
         host, port = runner.addresses[0][:2]

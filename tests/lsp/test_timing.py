@@ -192,6 +192,7 @@ def test_a_document_that_gets_the_focus_is_read_again_and_a_request_comes_first(
         assert [q.max_new_tokens for q in editor.engine.queries] == [64, 1]
         assert editor.engine.num_closed_early == 1  # the first, whose line was complete
         await editor.ask((0, 4), Trigger.INVOKED)
+        await asyncio.sleep(0.1)
         assert editor.engine.num_closed_early == 3  # the reading made way
         num_queries = len(editor.engine.queries)
         editor.session.focused(URI)
