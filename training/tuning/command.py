@@ -46,11 +46,12 @@ def _data(recipe: Path, out: Path) -> dict[str, Any]:
 
 
 def _sft(recipe: Path, out: Path) -> dict[str, Any]:
+    from training.tuning.outcome import read_run
     from training.tuning.recipe import SftRecipe
     from training.tuning.sft import tune
 
     tune(read_toml(SftRecipe, recipe), out)
-    return _record(out)
+    return read_run(out)
 
 
 def _pairs(recipe: Path, out: Path) -> dict[str, Any]:
@@ -61,11 +62,12 @@ def _pairs(recipe: Path, out: Path) -> dict[str, Any]:
 
 
 def _prefer(recipe: Path, out: Path) -> dict[str, Any]:
+    from training.tuning.outcome import read_run
     from training.tuning.preference import prefer
     from training.tuning.preference_recipe import PreferenceRecipe
 
     prefer(read_toml(PreferenceRecipe, recipe), out)
-    return _record(out)
+    return read_run(out)
 
 
 def _gate(recipe: Path, out: Path) -> dict[str, Any]:
@@ -82,12 +84,6 @@ def _company(recipe: Path, out: Path) -> dict[str, Any]:
     return adapt(read_toml(CompanyRecipe, recipe), out)
 
 
-def _record(out: Path) -> dict[str, Any]:
-    from training.tuning.outcome import RECORD_NAME
-
-    return json.loads((out / RECORD_NAME).read_text(encoding="utf-8"))
-
-
 def _lines(record: Mapping[str, Any]) -> Iterator[str]:
     """Yield what a person wants to know of a record."""
     for split, tasks in record.get("by_task", {}).items():
@@ -97,6 +93,8 @@ def _lines(record: Mapping[str, Any]) -> Iterator[str]:
         yield f"{split}: " + ", ".join(f"{why} {count}" for why, count in whys.items())
     if reason := record.get("stopped_because"):
         yield f"stopped: {reason}; the weights are those of step {record['kept_step']}"
+    if (share := record.get("kept_share", 1.0)) < 1:
+        yield f"{share:.0%} of the change is kept: all of it would forget more than is allowed"
     if "passed" in record:
         yield from _decision_lines(record)
     before, after = record.get("before", {}), record.get("after", {})

@@ -26,6 +26,7 @@ from training.run_record import CARD_NAME
 from training.tuning.data import SPLITS, build_data, examples_path
 from training.tuning.gate import DECISION_NAME, Check, decide, note
 from training.tuning.mining import rank
+from training.tuning.outcome import read_run
 from training.tuning.parent import find_parent
 from training.tuning.recipe import DataRecipe, SftRecipe
 from training.tuning.record import Task, read_examples
@@ -85,6 +86,7 @@ def adapt(recipe: CompanyRecipe, out: Path) -> dict[str, Any]:
         "files": {split.value: count for split, count in num_files.items()},
         "corpus_digest": card.digest,
         "exported": _export(recipe, tuned, out),
+        "kept_share": read_run(out / "tuned").get("kept_share", 1.0),
     }
     write_json(out / DECISION_NAME, record)
     return record

@@ -78,6 +78,11 @@ def begin(out: Path, recipe_sha256: str) -> bool:
     return "after" in found
 
 
+def read_run(out: Path) -> dict[str, Any]:
+    """Return the record of a finished run."""
+    return json.loads((out / RECORD_NAME).read_text(encoding="utf-8"))
+
+
 def write_record(out: Path, recipe: Any, record: Mapping[str, object]) -> None:  # noqa: ANN401
     """Write the record of a finished run."""
     versions = {name: version(name) for name in _LIBRARIES}

@@ -16,6 +16,7 @@ from tests.training.tuning.toy_corpus import write_corpus
 from training.tuning.company import adapt, split_files
 from training.tuning.data import examples_path
 from training.tuning.gate import decide
+from training.tuning.outcome import read_run
 from training.tuning.paired import change
 from training.tuning.preference_recipe import PairsRecipe, PreferenceRecipe
 from training.tuning.recipe import CompanyRecipe, DataRecipe, GateConfig, GateRecipe, SftRecipe
@@ -197,6 +198,7 @@ def test_a_repository_gives_a_model_that_knows_it_better(
     before, after = record["general_before"], record["general_after"]
     assert general["found"] == after["bits_per_byte"] / before["bits_per_byte"] - 1
     assert general["passed"] == (after["bits_per_byte"] <= before["bits_per_byte"])
+    assert record["kept_share"] == read_run(tmp_path / "tuned")["kept_share"]
     manifest = load_manifest(tmp_path / "ours")
     assert manifest.scores["gate/passed"] == float(record["passed"])
     assert manifest.scores["gate/bits_high"] < 0
