@@ -7,6 +7,7 @@ message.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import logging.handlers
 import queue
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 OUR_LOGGER = "fimble.lsp"
 LOG_BYTES = 1_000_000
+AFTER_S = 0.05
 _FORMAT = "%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"
 
 
@@ -45,6 +47,25 @@ def start_log(path: Path) -> logging.handlers.QueueListener | None:
     listener = logging.handlers.QueueListener(waiting, file)
     listener.start()
     return listener
+
+
+class RequestLog:
+    """A line a request, logged once its answer is written: to log is to wake a thread."""
+
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+
+    def note(self, line: str) -> None:
+        """Log a line soon; it holds no code."""
+        if not self._lines:
+            asyncio.get_running_loop().call_later(AFTER_S, self.write)
+        self._lines.append(line)
+
+    def write(self) -> None:
+        """Log what waits."""
+        for line in self._lines:
+            logging.getLogger(OUR_LOGGER).info(line)
+        self._lines.clear()
 
 
 def without_code(record: logging.LogRecord) -> bool:

@@ -19,6 +19,7 @@ from lsp_server.completer import Asked
 from lsp_server.context.source import ContextSource
 from lsp_server.decisions import Decision, Why, missed_because, why_not_served
 from lsp_server.exclusions import Exclusions
+from lsp_server.logs import OUR_LOGGER, RequestLog
 from lsp_server.lookahead import Lookahead
 from lsp_server.notebooks import Notebooks
 from lsp_server.offers import item_for, item_with_selected, target_of
@@ -39,8 +40,7 @@ if TYPE_CHECKING:
 
 NOTICE_PAUSE_MS = 60_000
 """A message of one kind is shown once in so long."""
-LOG_AFTER_S = 0.05
-_log = logging.getLogger("fimble.lsp")
+_log = logging.getLogger(OUR_LOGGER)
 
 
 class _Asking(NamedTuple):
@@ -82,7 +82,7 @@ class Session:
         self._clock = clock
         self._completers: dict[str, DocumentCompleters] = {}
         self._decisions: dict[str, Decision] = {}
-        self._unlogged: list[Decision] = []
+        self._log = RequestLog()
         self._behind_when_served: dict[str, str] = {}
         self._noticed_ms: dict[str, float] = {}
         self._lookahead = Lookahead()
@@ -204,13 +204,12 @@ class Session:
             if request.uri in self._completers:
                 self._decisions[request.uri] = decision
             self._missed(request, asking, decision, error_kind)
-            self._log_later(decision)
+            self._log.note(f"{decision.why.name} cache={decision.cache} ms={total_ms}")
         return items
 
     def explain(self, uri: str) -> dict[str, object]:
         """Return why the latest request for a document got the answer it got."""
-        decision = self._decisions.get(uri)
-        if decision is None:
+        if (decision := self._decisions.get(uri)) is None:
             known = self.documents.get(uri) is not None
             return {"why": "nothing was asked yet" if known else Why.UNKNOWN_DOCUMENT.value}
         about_context = {"context": self._context.explain(uri)}
@@ -219,22 +218,11 @@ class Session:
     async def close(self) -> None:
         """End the session: resolve what is open, and release the engine."""
         self.recorder.ended()
-        self._log_all()
+        self._log.write()
         self._context.close()
         for completer in self._completers.values():
             await completer.close()
         await self._variants.close()
-
-    def _log_later(self, decision: Decision) -> None:
-        """Log a request once its answer is written: that wakes a thread."""
-        if not self._unlogged:
-            asyncio.get_running_loop().call_later(LOG_AFTER_S, self._log_all)
-        self._unlogged.append(decision)
-
-    def _log_all(self) -> None:
-        for each in self._unlogged:
-            _log.info("%s cache=%s ms=%s", each.why.name, each.cache, each.total_ms)
-        self._unlogged.clear()
 
     def _draw(self, uri: str) -> Drawn:
         """Return the arms of a request, and what answers it."""
@@ -247,8 +235,7 @@ class Session:
         self, request: Request, asking: _Asking, decision: Decision, error_kind: str
     ) -> None:
         """Record a request that got nothing."""
-        because = missed_because(decision, error_kind)
-        if because is None:
+        if (because := missed_because(decision, error_kind)) is None:
             return
         reason, detail = because
         document = self.documents.get(request.uri)

@@ -1,0 +1,1 @@
+"""What the language server adds to the backend's own time."""
