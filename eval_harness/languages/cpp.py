@@ -16,6 +16,16 @@ _USUAL = (
     "iostream", "map", "set", "sstream", "numeric", "cmath", "assert.h",
 )  # fmt: skip
 _ITEMS = ("int", "long long", "float", "double", "char", "std::string", "std::vector<int>")
+_SPECIAL_FUNCTIONS = (
+    r"SPEC_FUNCS|math_special|\b(airy_|assoc_|beta|comp_ellint|conf_hyperg|cyl_|ellint|expint|hermite"
+    r"|hyperg|laguerre|legendre|riemann_zeta|sph_)"
+)
+_WITHOUT_THEM = """#if __has_include(<bits/c++config.h>)
+#include <bits/c++config.h>
+#undef _GLIBCXX_USE_STD_SPEC_FUNCS
+#endif
+"""
+"""Of GNU's library, whose `cmath` has each program instantiate all of them."""
 _RECIPE = Native(
     language="cpp",
     suffix=".cpp",
@@ -24,6 +34,8 @@ _RECIPE = Native(
     flags=("-std=c++17", "-O0", "-w"),
     precompiled=(("bits/stdc++.h", ("bits/stdc++.h",)), ("", _USUAL)),
     instantiated=tuple(f"std::vector<{item}>" for item in _ITEMS),
+    seldom=_SPECIAL_FUNCTIONS,
+    without_seldom=_WITHOUT_THEM,
 )
 
 

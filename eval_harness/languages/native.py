@@ -53,6 +53,10 @@ class Native:
     instantiated: tuple[str, ...] = ()
     """Classes made of templates that many programs use and the sets of headers declare: compiled
     once, into a library that is linked where a program needs it, not anew with each program."""
+    seldom: str = ""
+    """Pattern of names of the headers that cost every program and that few mention."""
+    without_seldom: str = ""
+    """Text before the headers that leaves those out."""
 
     def toolchain(self) -> Toolchain:
         """Return what there is."""
@@ -75,14 +79,14 @@ class Native:
     def build(self, sandbox: Sandbox, problem: Problem, answer: str) -> Built | Verdict:
         """Compile a program."""
         text = self._text(problem, answer)
-        headers = self._header_set(text)
-        folder = self._artefacts(headers)
+        first = self._first(text)
+        folder = self._artefacts(first)
         source = f"{PROGRAM}{self.suffix}"
         precompiled = ("-include", str(folder / "first.h")) if self.precompiled else ()
         # Contests define that name, and programs then leave files alone.
         is_alone = problem.style == Style.STDIO
         how = ("-DONLINE_JUDGE",) if is_alone else (str(folder / "launch.o"), "-Wl,--wrap=main")
-        instances = (str(folder / _INSTANCES),) if headers and self.instantiated else ()
+        instances = (str(folder / _INSTANCES),) if self.instantiated else ()
         job = Job(
             argv=(
                 str(_compiler(self.compilers)), *self.flags, *precompiled, source,
@@ -127,19 +131,17 @@ class Native:
         between = "\n" + "".join(dict.fromkeys(mended)) if mended else ""
         return problem.candidate(answer) + between + problem.test_code
 
-    def _header_set(self, text: str) -> tuple[str, ...]:
+    def _first(self, text: str) -> str:
+        """Return what a program has before its first line, precompiled; empty where nothing is."""
         included = set(_INCLUDE.findall(text))
         sets = (headers for cause, headers in self.precompiled if not cause or cause in included)
-        return next(sets, ())
+        lines = [f"#include <{header}>\n" for header in next(sets, ())]
+        lines += [f"extern template class {name};\n" for name in self.instantiated]
+        return ("" if re.search(self.seldom, text) else self.without_seldom) + "".join(lines)
 
-    def _artefacts(self, headers: tuple[str, ...]) -> Path:
-        """Return the folder of the launcher, of precompiled headers and of what they declare."""
+    def _artefacts(self, first: str) -> Path:
+        """Return the folder of the launcher, and of what is precompiled and instantiated."""
         compiler = str(_compiler(self.compilers))
-        instantiated = self.instantiated if headers else ()
-        first = "".join(
-            [f"#include <{header}>\n" for header in headers]
-            + [f"extern template class {name};\n" for name in instantiated]
-        )
         kind = "c" if self.language == "c" else "c++"
 
         def build(folder: Path) -> None:
@@ -148,11 +150,11 @@ class Native:
             build_command((c_compiler, "-c", "-O1", "launch.c", "-o", "launch.o"), folder)
             (folder / _LINKER).write_text(_fastest_linker(c_compiler, folder))
             (folder / "first.h").write_text(first)
-            if headers:
+            if first:
                 compile_header = ("-x", f"{kind}-header", "first.h", "-o", "first.h.gch")
                 build_command((compiler, *self.flags, *compile_header), folder)
-            if instantiated:
-                _build_instances((compiler, *self.flags), instantiated, folder)
+            if self.instantiated:
+                _build_instances((compiler, *self.flags), self.instantiated, folder)
 
         key = (_version(self.compilers), compiler, *self.flags, first, *_linkers())
         return artefact(

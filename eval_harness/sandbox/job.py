@@ -84,7 +84,8 @@ class Outcome:
     cpu_ms: float = 0.0
     wall_ms: float = 0.0
     peak_memory_bytes: int = 0
-    """0 where it could not be counted."""
+    """0 where it could not be counted; of all jobs of the worker so far with version 2 of control
+    groups before Linux 6.12, which cannot set it back."""
 
 
 class Service(Protocol):

@@ -130,6 +130,20 @@ def test_cpp_vectors_of_anything_are_linked(includes: str, get_judge: GetJudge) 
     assert get_judge("cpp").judge(problem, wrong).state is State.WRONG
 
 
+@pytest.mark.parametrize("includes", ["<cmath>", "<bits/stdc++.h>"])
+def test_cpp_has_special_functions_where_they_are_named(includes: str, get_judge: GetJudge) -> None:
+    prompt = f"#include {includes}\n#include <assert.h>\nusing namespace std;\nint f(int a) {{\n"
+    problem = replace(QUESTIONS["cpp"].problem("cpp"), prompt=prompt)
+    answers = (
+        "return a + (riemann_zeta(2.0) > 1.6); }",
+        "int beta = 1; return a + beta; }",
+        "return a + (hypot(3, 4) == 5); }",
+    )
+    for answer in answers:
+        verdict = get_judge("cpp").judge(problem, answer)
+        assert verdict.state is State.PASSED, (answer, verdict)
+
+
 def test_linkers_that_come_and_go_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert native._linkers() == ("",)
