@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.replay.players import LlamaStyle, OurEditor, replay
-from bench.replay.sample import Replayed, work_so_far
+from bench.replay.sample import Replayed, suggestions_made, work_so_far
 from bench.replay.traces import traces_of_releases, traces_of_repository
 from eval_harness.sessions.engine import end_engine, wait_for_engine
 from fimble.errors import FimbleError
@@ -66,6 +66,9 @@ async def run(arguments: argparse.Namespace, traces: list[Trace]) -> dict[str, R
                 results[name].keys += await replay(player, trace)
                 after = await asyncio.to_thread(work_so_far, state, pids)
                 results[name].work.add(after.since(before))
+        await asyncio.sleep(1)  # events are written soon, not at once
+        for name, (_, _, state) in players.items():
+            results[name].made += await asyncio.to_thread(suggestions_made, state)
     return results
 
 

@@ -36,6 +36,16 @@ class Key(NamedTuple):
     """Whether it began a line, or came at another place than the edit before."""
 
 
+class Made(NamedTuple):
+    """What a new suggestion waited for, one after the other; times in milliseconds."""
+
+    pause_ms: float
+    """For the user's rhythm."""
+    first_token_ms: float
+    rest_ms: float
+    """Until the text was complete."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Work:
     """What an engine has done, and what it cost."""
@@ -62,6 +72,8 @@ class Replayed:
 
     keys: list[Key] = field(default_factory=list)
     work: Work = field(default_factory=Work)
+    made: list[Made] = field(default_factory=list)
+    """As our server has recorded them, those too that came after the next edit."""
 
     def summary(self) -> dict[str, float]:
         """Return the figures of a report, times in milliseconds."""
@@ -80,6 +92,9 @@ class Replayed:
             "with_new_ghost_text": len(made),
             "new_p50_ms": _quantile(made, 0.5),
             "new_p95_ms": _quantile(made, 0.95),
+            "pause_p50_ms": _quantile([each.pause_ms for each in self.made], 0.5),
+            "first_token_p50_ms": _quantile([each.first_token_ms for each in self.made], 0.5),
+            "rest_p50_ms": _quantile([each.rest_ms for each in self.made], 0.5),
             "line_starts": len(starts),
             "line_starts_with_ghost_text": len(started),
             "line_start_p50_ms": _quantile(started, 0.5),
@@ -109,6 +124,21 @@ def work_so_far(state: Path, more_pids: Sequence[int] = ()) -> Work:
         counts={name: values.get(metric, 0.0) for name, metric in _COUNTERS.items()},
         cpu_s=sum(each.user + each.system for each in times),
     )
+
+
+def suggestions_made(state: Path) -> list[Made]:
+    """Return what the new suggestions of a server that keeps its events in `state` waited for."""
+    lines = [line for path in (state / "spool").glob("*.jsonl*") for line in path.open()]
+    events = [json.loads(line) for line in lines]
+    return [
+        Made(
+            each["debounce_ms"],
+            each["first_token_ms"] - each["debounce_ms"],
+            each["total_ms"] - each["first_token_ms"],
+        )
+        for each in events
+        if each["ev"] == "served" and each["cache"] == "miss"
+    ]
 
 
 def _values(text: str) -> Mapping[str, float]:

@@ -101,8 +101,8 @@ class Connection:
     async def _open_one(self, session: aiohttp.ClientSession) -> None:
         request = aiohttp.ClientRequest("GET", URL(self.server.url), proxy=self._proxy)
         try:
-            assert session.connector is not None
-            (await session.connector.connect(request, [], session.timeout)).release()
+            if session.connector is not None:  # it is, unless the session is closed
+                (await session.connector.connect(request, [], session.timeout)).release()
         except (aiohttp.ClientError, OSError, TimeoutError):
             pass  # whoever asks will be told
         finally:

@@ -160,6 +160,8 @@ async def test_where_nothing_listens_no_connection_is_kept_ready_and_nobody_is_t
     with pytest.raises(EngineUnavailableError), connection.translated_errors():
         await session.get("http://127.0.0.1:1/info")
     await connection.close()
+    connection.prepare()
+    await asyncio.sleep(0.01)
     assert told == []
 
 
