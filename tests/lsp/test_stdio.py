@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import socket
 from typing import TYPE_CHECKING
 
 import pytest
@@ -26,10 +27,14 @@ def bodies_of(frames: Frames, data: bytes) -> list[bytes]:
     return list(iter(frames.next, None))
 
 
-@pytest.fixture
-def pipe() -> Iterator[list[int]]:
-    """Return both ends, the one to read first; a test that closes one takes it out."""
-    ends = list(os.pipe())
+@pytest.fixture(params=["pipe", "socket"])
+def pipe(request: pytest.FixtureRequest) -> Iterator[list[int]]:
+    """Return both ends, the one to read first; a test that closes one takes it out.
+
+    VS Code's pipes are sockets.
+    """
+    is_socket = request.param == "socket"
+    ends = [end.detach() for end in socket.socketpair()] if is_socket else list(os.pipe())
     yield ends
     for end in ends:
         os.close(end)
