@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fimble.errors import InputError
 
 if TYPE_CHECKING:
-    from eval_harness.languages.language import Judge, Toolchain
+    from eval_harness.languages.language import Judge, MakeJudge, Toolchain
     from eval_harness.sandbox.job import Sandbox
 
 JUDGED = (
@@ -27,8 +27,8 @@ def judge_for(language: str, sandbox: Sandbox) -> Judge:
     if language not in JUDGED:
         raise InputError(f"{language!r} cannot be judged; there are {', '.join(JUDGED)}")
     module = importlib.import_module(f"eval_harness.languages.{language}")
-    judge: Judge = module.make_judge(sandbox)
-    return judge
+    make_judge: MakeJudge = module.make_judge
+    return make_judge(sandbox)
 
 
 def toolchains() -> dict[str, Toolchain]:
