@@ -8,20 +8,32 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lsprotocol import types
-from pygls.exceptions import FeatureNotificationError
+from pygls.exceptions import FeatureNotificationError, JsonRpcException
 from pygls.protocol import LanguageServerProtocol
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
-
     from pygls.protocol.json_rpc import RPCMessage
 
 
 class Protocol(LanguageServerProtocol):
     """Reads and writes JSON-RPC."""
+
+    # pyrefly: ignore[missing-override-decorator]
+    def structure_message(self, data: dict[str, Any]) -> RPCMessage:
+        """Return a message; pygls would leave a request whose parameters are wrong unanswered.
+
+        Raises:
+            JsonRpcException: It is none.
+        """
+        try:
+            return super().structure_message(data)
+        except JsonRpcException as error:
+            if "method" in data and isinstance(number := data.get("id"), int | str):
+                self._send_response(number, error=error.to_response_error())
+            raise
 
     # `typing.override` came with Python 3.12.
     # pyrefly: ignore[missing-override-decorator]
@@ -43,15 +55,15 @@ class Protocol(LanguageServerProtocol):
             self._server.report_server_error(error, FeatureNotificationError)
 
     def _asked(self, number: int | str, params: types.InlineCompletionParams) -> None:
-        asked = self.fm.features[types.TEXT_DOCUMENT_INLINE_COMPLETION](params)
-        task = asyncio.get_running_loop().create_task(self._answer(number, asked))
+        task = asyncio.get_running_loop().create_task(self._answer(number, params))
         # pygls holds tasks among its futures, too.
         self._request_futures[number] = task  # pyrefly: ignore[unsupported-operation]
         task.add_done_callback(partial(self._answered, number))
 
-    async def _answer(self, number: int | str, asked: Coroutine[None, None, object]) -> None:
+    async def _answer(self, number: int | str, params: types.InlineCompletionParams) -> None:
         """Send the answer; pygls would take another turn of the loop for that."""
-        self._send_response(number, result=await asked)
+        handler = self.fm.features[types.TEXT_DOCUMENT_INLINE_COMPLETION]
+        self._send_response(number, result=await handler(params))
 
     def _answered(self, number: int | str, task: asyncio.Task[None]) -> None:
         if task.cancelled() or task.exception() is not None:

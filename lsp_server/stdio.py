@@ -58,10 +58,12 @@ def read_from(descriptor: int, take: Callable[[bytes], None]) -> None:
                     loop.call_soon_threadsafe(take, data)
             loop.call_soon_threadsafe(take, b"")
 
-    try:
-        loop.add_reader(descriptor, read_some)
-    except (NotImplementedError, OSError):  # Windows; a file
-        threading.Thread(target=read_all, name="stdin", daemon=True).start()
+    # Windows has no such readers, Linux none of files, and macOS never says that a file has ended.
+    with contextlib.suppress(NotImplementedError, OSError):
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            loop.add_reader(descriptor, read_some)
+            return
+    threading.Thread(target=read_all, name="stdin", daemon=True).start()
 
 
 class Writer:
@@ -91,10 +93,11 @@ class Writer:
             self._waiting.put(data)
 
     def close(self) -> None:
-        """Write what waits, and end."""
+        """Write what waits, and end; what is written after that goes nowhere."""
         self._waiting.put(None)
         self._thread.join(CLOSE_TIMEOUT_S)
         if self._is_direct:
+            self._is_direct = False  # from now on a full pipe would hold the loop
             os.set_blocking(self._descriptor, True)
 
     def _written_at_once(self, data: bytes) -> int:

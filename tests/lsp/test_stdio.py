@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import json
 import os
 import random
 import socket
@@ -10,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lsp_server.reading import LONGEST_HEADER_BYTES, Frames
+from lsp_server.features import make_server
+from lsp_server.reading import LONGEST_HEADER_BYTES, Frames, Reading
 from lsp_server.stdio import Writer, read_from
 
 if TYPE_CHECKING:
@@ -85,6 +88,47 @@ def test_a_reader_that_is_gone_is_no_error(pipe: list[int]) -> None:
     writer.write(b"nobody")
     writer.write(b"hears")
     writer.close()
+
+
+def test_a_writer_that_is_closed_writes_nothing_more(pipe: list[int]) -> None:
+    reading, writing = pipe
+    writer = Writer(writing)
+    writer.write(b"before")
+    writer.close()
+    writer.write(b"after")  # into a full pipe, which blocks again, this would never end
+    os.close(pipe.pop())
+    assert os.read(reading, 100) == b"before"
+    assert os.read(reading, 100) == b""
+
+
+async def test_requests_that_come_to_nothing_are_answered_and_leave_nothing(
+    pipe: list[int],
+) -> None:
+    method = "textDocument/inlineCompletion"
+    place = {"line": 0, "character": 0}
+    params = {
+        "textDocument": {"uri": "file:///a.py"}, "position": place, "context": {"triggerKind": 2}
+    }  # fmt: skip
+    messages = (
+        {"id": 1, "method": method, "params": params},
+        {"method": "$/cancelRequest", "params": {"id": 1}},  # before anything was done for it
+        {"id": "two", "method": method, "params": {"textDocument": 5}},
+        {"id": 3, "method": method},
+        {"method": method},
+    )
+    server = make_server()
+    server.protocol.set_writer(writer := Writer(pipe[1]), include_headers=False)
+    Reading(server).take(
+        framed(*(json.dumps({"jsonrpc": "2.0", **each}).encode() for each in messages))
+    )
+    assert len(server.protocol._request_futures) == 0
+    await asyncio.sleep(0.01)
+    gc.collect()  # says what nobody waited for
+    writer.close()
+    said = os.read(pipe[0], 1 << 16).decode().replace("}{", "}\n{").splitlines()
+    codes = {answer["id"]: answer["error"]["code"] for answer in map(json.loads, said)}
+    assert codes == {1: -32800, "two": -32602, 3: -32602}
+    assert not server.protocol._request_futures
 
 
 @pytest.mark.parametrize("is_file", [False, True])
