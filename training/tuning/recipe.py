@@ -185,8 +185,12 @@ class SftRecipe:
     learning: LearningConfig = field(default_factory=LearningConfig)
 
     def __post_init__(self) -> None:
-        check_shares(self, ("replay_share", "max_bits_per_byte_rise"))
+        check_shares(self, ("replay_share",))
         check_positive(self, ("held_out_cases",))
+        if not self.max_bits_per_byte_rise >= 0:
+            raise ConfigError(
+                f"max_bits_per_byte_rise is {self.max_bits_per_byte_rise}; it must be 0 or more"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

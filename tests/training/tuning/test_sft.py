@@ -317,3 +317,12 @@ def test_learning_settings_are_checked() -> None:
     learning = SftRecipe(name="t", data=Path(), model=ModelConfig(path=Path())).learning
     with pytest.raises(ConfigError, match="multiple of micro_rows 7"):
         replace(learning, rows=16, micro_rows=7)
+
+
+def test_a_rise_may_be_more_than_the_whole_but_not_less_than_nothing() -> None:
+    recipe = SftRecipe(name="t", data=Path(), model=ModelConfig(path=Path()))
+    # A company's recipe allows any rise, and is made one of these only after its data is built.
+    assert replace(recipe, max_bits_per_byte_rise=2.0).max_bits_per_byte_rise == 2.0
+    for wrong in (-0.1, float("nan")):
+        with pytest.raises(ConfigError, match="must be 0 or more"):
+            replace(recipe, max_bits_per_byte_rise=wrong)
