@@ -131,6 +131,34 @@ async def test_requests_that_come_to_nothing_are_answered_and_leave_nothing(
     assert not server.protocol._request_futures
 
 
+async def test_a_request_that_a_change_follows_at_once_gets_nothing(
+    pipe: list[int], environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    document, place = {"uri": "file:///a.py", "version": 1}, {"line": 0, "character": 0}
+    asked = {"textDocument": document, "position": place, "context": {"triggerKind": 2}}
+    opened = {**document, "languageId": "python", "text": "x = 1\n"}
+    change = {"range": {"start": place, "end": place}, "text": "y"}
+    messages = (
+        {"id": 1, "method": "initialize", "params": {"capabilities": {}}},
+        {"method": "textDocument/didOpen", "params": {"textDocument": opened}},
+        {"id": 2, "method": "textDocument/inlineCompletion", "params": asked},
+        {"method": "textDocument/didChange",
+         "params": {"textDocument": document, "contentChanges": [change]}},
+    )  # fmt: skip
+    server = make_server()
+    server.protocol.set_writer(writer := Writer(pipe[1]), include_headers=False)
+    Reading(server).take(
+        framed(*(json.dumps({"jsonrpc": "2.0", **each}).encode() for each in messages))
+    )
+    await asyncio.sleep(0.01)
+    said = os.read(pipe[0], 1 << 16).decode()  # before the end, which answers whoever waits
+    await server.end()
+    writer.close()
+    assert '"id": 2, "jsonrpc": "2.0", "result": null}' in said
+
+
 @pytest.mark.parametrize("is_file", [False, True])
 async def test_everything_is_read_and_then_the_end(
     pipe: list[int], tmp_path: Path, *, is_file: bool
