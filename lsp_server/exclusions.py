@@ -35,6 +35,12 @@ class Exclusions:
         self._by_name: dict[tuple[str, ...], Why | None] = {}
         """What the names of documents say, by their URIs and the folders."""
 
+    def under(self, settings: CompletionSettings) -> Exclusions:
+        """Return the same with other settings; the ignore files count as they were read."""
+        changed = Exclusions(settings)
+        changed._ignored = self._ignored
+        return changed
+
     def read(self, folders: Sequence[str]) -> None:
         """Read the ignore files of workspace folders, given as URIs. Blocks."""
         self._ignored = {folder: _rules_of(folder) for folder in folders}

@@ -103,7 +103,7 @@ class Session:
         completers = dict(self._completers)
         for uri in completers:
             self._completers[uri] = DocumentCompleters(variants.plain, clock=self._clock)
-        self._exclusions = Exclusions(variants.plain.settings)
+        self._exclusions = self._exclusions.under(variants.plain.settings)
         self._context.close()
         self._context = ContextSource(
             variants.context, self.documents, self.folders, clock=self._clock

@@ -64,3 +64,9 @@ def test_the_ignore_file_of_each_workspace_folder_counts_for_its_own_files(tmp_p
     assert why(exclusions, folders[0], "db/a.sql") is Why.IGNORED
     assert why(exclusions, folders[0], "db/keep.sql") is None
     assert why(exclusions, folders[1], "vendor/deep/a.py") is None
+
+    # Other settings do not open what is ignored until the files are read again.
+    changed = exclusions.under(CompletionSettings(disabled_globs=("docs/",)))
+    assert why(changed, folders[0], "vendor/deep/a.py") is Why.IGNORED
+    assert why(changed, folders[0], "docs/a.py") is Why.GLOB
+    assert why(exclusions, folders[0], "docs/a.py") is None
