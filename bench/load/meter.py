@@ -98,16 +98,20 @@ class MeteredBackend(Backend):
             noted.ending, noted.error = Ending.FAILED, type(error).__name__
             raise
         except (GeneratorExit, asyncio.CancelledError):
-            # Whether the text was complete or unwanted is known to whoever closed the stream.
-            noted.ending = Ending.UNFINISHED if self._ledger.is_over else Ending.ABANDONED
+            # A stream that has given its answer is closed a little later.
+            if noted.ending is Ending.RUNNING:
+                noted.ending = Ending.UNFINISHED if self._ledger.is_over else Ending.ABANDONED
             raise
         finally:
-            noted.took_ms = now_ms() - noted.begun_ms
+            if noted.ending is not Ending.ANSWERED:
+                noted.took_ms = now_ms() - noted.begun_ms
 
     def settle(self) -> None:
         """The latest generation has given its answer."""
-        if self._latest is not None and self._latest.ending is not Ending.FAILED:
-            self._latest.ending = Ending.ANSWERED
+        noted = self._latest
+        if noted is not None and noted.ending is not Ending.FAILED:
+            noted.ending = Ending.ANSWERED
+            noted.took_ms = self._ledger.clock.monotonic_ms() - noted.begun_ms
 
 
 def _note(noted: Generated, item: Token | Finish, at_ms: float) -> None:
